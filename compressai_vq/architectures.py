@@ -1,0 +1,64 @@
+"""The two architectures by name, as CompressAI's tools build them."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from torch import Tensor
+
+from .codec import VQGANCodec
+from .networks.lite import LiteDecoder, LiteEncoder
+from .networks.taming import WIDTH, TamingDecoder, TamingEncoder
+
+
+class Mao2024VQGAN(VQGANCodec):
+    """Taming's f16 encoder and decoder with one codebook.
+
+    Args:
+        codebook_size: K.
+        latent_channels: D; 256 in the published models.
+        width: channels of the networks at full size; 128 in the published models.
+    """
+
+    max_pixels = 1 << 22  # its attention holds a matrix of (pixels / 256) squared
+
+    def __init__(
+        self, codebook_size: int, latent_channels: int = 256, width: int = WIDTH
+    ) -> None:
+        encoder = TamingEncoder(latent_channels, width)
+        decoder = TamingDecoder(latent_channels, width)
+        super().__init__(encoder, decoder, codebook_size, latent_channels)
+
+    @classmethod
+    def sized_for(cls, state_dict: dict[str, Tensor]) -> Self:
+        """A model of the sizes that a state dict's tensors have, without their values."""
+        size, channels = state_dict["codebook.weight"].shape
+        return cls(size, channels, width=len(state_dict["encoder.net.conv_in.weight"]))
+
+
+class Mao2024VQGANLite(VQGANCodec):
+    """Our convolutional pair for CPUs; one pair serves all nine rates.
+
+    Args:
+        codebook_size: K.
+        latent_channels: D.
+    """
+
+    prefers_bf16 = True
+
+    def __init__(self, codebook_size: int, latent_channels: int = 8) -> None:
+        encoder, decoder = LiteEncoder(latent_channels), LiteDecoder(latent_channels)
+        super().__init__(encoder, decoder, codebook_size, latent_channels)
+
+    @classmethod
+    def sized_for(cls, state_dict: dict[str, Tensor]) -> Self:
+        """A model of the sizes that a state dict's tensors have, without their values."""
+        size, channels = state_dict["codebook.weight"].shape
+        return cls(size, channels)
+
+
+ARCHITECTURES: dict[str, type[VQGANCodec]] = {
+    "mao2024-vqgan": Mao2024VQGAN,
+    "mao2024-vqgan-lite": Mao2024VQGANLite,
+}
+"""Zoo name to class; the order gives the numbers in files, so names are only appended."""

@@ -1,0 +1,55 @@
+"""``compressai-vq``: compress, decompress, info, eval, import."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+
+from .. import __version__
+from ..errors import CodecError
+from . import compress, decompress, evaluate, import_checkpoint, info
+
+_COMMANDS = (compress, decompress, info, evaluate, import_checkpoint)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(
+        prog="compressai-vq", description="Images in a few hundred bytes, by a VQGAN."
+    )
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in _COMMANDS:
+        module.add_parser(commands)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 when all went well, 2 for bad input (one line a problem on standard error), 130
+        when interrupted.
+    """
+    arguments = parser().parse_args(argv)
+    warnings.simplefilter("ignore")  # libraries' warnings; ours are shown below
+    warnings.filterwarnings("always", message=".*transparency is laid on white")
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    try:
+        return arguments.run(arguments)
+    except CodecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone; keep Python from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

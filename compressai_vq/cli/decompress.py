@@ -1,0 +1,67 @@
+"""``compressai-vq decompress``: ``.cvq`` files to image files."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import time
+from pathlib import Path
+from typing import Any
+
+from ..container import Container
+from ..errors import CodecError
+from ..file_codec import FileCodec
+from ..picture import write_picture
+from . import jobs
+from .weights import file_codec
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command's arguments."""
+    parser = commands.add_parser("decompress", help=".cvq files to image files")
+    jobs.add_arguments(parser, ".cvq files")
+    parser.set_defaults(run=run)
+
+
+def read_container(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        CodecError: when it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CodecError(f"{path}: {error.strerror}") from error
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Decompress every input."""
+    planned = jobs.plan(arguments.inputs, arguments.output, (".cvq",), ".png")
+
+    @functools.cache
+    def codec(architecture: str) -> FileCodec:
+        return file_codec(arguments, architecture)
+
+    def work(job: jobs.Job) -> dict[str, Any]:
+        data = read_container(job.source)
+        container = Container.from_bytes(data)
+        decoder = codec(container.architecture)
+        started = time.perf_counter()
+        picture = decoder.decompress(data)
+        seconds = time.perf_counter() - started
+        write_picture(job.target, picture)
+        return {
+            "source": str(job.source),
+            "target": str(job.target),
+            "architecture": container.architecture,
+            "quality": container.quality,
+            "width": container.width,
+            "height": container.height,
+            "seconds": seconds,
+        }
+
+    def line(result: dict[str, Any]) -> str:
+        return f"{result['target']}: {result['width']}x{result['height']}"
+
+    return jobs.run(planned, work, line, arguments)

@@ -1,0 +1,81 @@
+"""``compressai-vq info``: what a ``.cvq`` or weights file says of itself."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..container import MAGIC, Container
+from ..errors import CodecError
+from ..ladder_weights import LadderWeights, packaged_weights
+from ..rates import LADDER
+from . import jobs
+from .decompress import read_container
+from .weights import DEFAULT_ARCHITECTURE
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command's arguments."""
+    parser = commands.add_parser(
+        "info", help="what .cvq and weights files hold; without a file: the packaged weights"
+    )
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
+    jobs.add_json_argument(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Describe every file."""
+    described, failed = [], False
+    for path in arguments.files or [packaged_weights(DEFAULT_ARCHITECTURE)]:
+        try:
+            described.append({"file": str(path), **describe(path)})
+        except CodecError as error:
+            failed = True
+            text = str(error)
+            print(f"error: {text if str(path) in text else f'{path}: {text}'}", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps(described, indent=2))
+    else:
+        for entry in described:
+            print("\n".join(f"{key}: {value}" for key, value in entry.items()), end="\n\n")
+    return 2 if failed else 0
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """The facts of one file.
+
+    Raises:
+        CodecError: when it is damaged or of another kind.
+    """
+    data = read_container(path)
+    if data[: len(MAGIC)] != MAGIC and path.suffix == ".safetensors":
+        weights = LadderWeights.load(path)
+        return {
+            "kind": "weights",
+            "architecture": weights.architecture,
+            "fingerprint": weights.fingerprint.hex(),
+            "qualities": weights.qualities,
+            "frequencies": weights.calibration,
+            "parameters": sum(
+                value.numel()
+                for name, value in weights.tensors.items()
+                if name.startswith(("encoder.", "decoder."))
+            ),
+        }
+    container = Container.from_bytes(data)
+    return {
+        "kind": "image",
+        "architecture": container.architecture,
+        "quality": container.quality,
+        "codewords": LADDER[container.quality - 1],
+        "weights": container.fingerprint.hex(),
+        "width": container.width,
+        "height": container.height,
+        "bytes": len(data),
+        "header_bytes": len(data) - len(container.payload),
+        "bpp": 8 * len(data) / (container.width * container.height),
+    }

@@ -1,0 +1,164 @@
+"""The codec: image to index map to bytes, and back, on CompressAI's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from compressai.models import CompressionModel
+from torch import Tensor
+
+from .codebook import Codebook
+from .index_coder import IndexCoder
+
+STRIDE = 16
+"""Side in pixels of the block that one index stands for."""
+
+
+class VQGANCodec(CompressionModel):
+    """A VQGAN as an image codec (Mao et al., 2024, arXiv 2307.08265).
+
+    ::
+
+              ┌───────┐ latent ┌────────┐ indices ┌───────┐
+        x ──►─┤encoder├───►────┤nearest ├────►────┤ index │
+              └───────┘        │codeword│         │ coder ├─►─ strings
+              ┌───────┐        ├────────┤         │(rANS) │       │
+    x_hat ─◄──┤decoder├───◄────┤ lookup ├────◄────┤       ├─◄─────┘
+              └───────┘        └────────┘ indices └───────┘
+
+    Images are (N, 3, H, W) in [0, 1], of any size: the right and bottom are padded to
+    multiples of 16 by repeating the edge.
+
+    Args:
+        encoder: image in [-1, 1] and a rate to latent (N, D, H/16, W/16).
+        decoder: latent and a rate to image, about [-1, 1].
+        codebook_size: K, the number of codewords.
+        latent_channels: D, the dimension of a codeword.
+    """
+
+    max_pixels = 1 << 25
+    """Larger images are refused by the command line; the networks see an image whole."""
+
+    prefers_bf16 = False
+    """Whether inference uses bf16 and channels-last memory where that is fast."""
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, codebook_size: int, latent_channels: int
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.codebook = Codebook(codebook_size, latent_channels)
+        self.index_coder = IndexCoder(codebook_size)
+        # Which of the shared networks' nine rates this is follows from the codebook alone:
+        # K = 8 is the first, 2048 the ninth.
+        self.rate = min(max(codebook_size.bit_length() - 4, 0), 8)
+
+    @classmethod
+    def sized_for(cls, state_dict: dict[str, Tensor]) -> Self:
+        """A model of the sizes that a state dict's tensors have, without their values."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_state_dict(cls, state_dict: dict[str, Tensor]) -> Self:
+        """A model of the state dict's sizes, with its weights."""
+        codec = cls.sized_for(state_dict)
+        codec.load_state_dict(state_dict)
+        return codec
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """As torch's; the coder's tables take the sizes that the saved ones have."""
+        return nn.Module.load_state_dict(self, state_dict, strict=strict, assign=assign)
+
+    # -- image <-> indices ---------------------------------------------------------------
+
+    def _latent(self, x: Tensor) -> Tensor:
+        weight = _convolution(self.encoder)
+        x = 2 * pad_to_stride(x).to(weight.dtype) - 1
+        return self.encoder(x.contiguous(memory_format=_layout(weight)), self.rate)
+
+    def _image(self, codewords: Tensor) -> Tensor:
+        weight = _convolution(self.decoder)
+        z = codewords.to(weight.dtype).contiguous(memory_format=_layout(weight))
+        y = self.decoder(z, self.rate)
+        # bf16 cannot tell neighbouring 8-bit pixel values apart.
+        y = y.float() if y.dtype == torch.bfloat16 else y
+        return ((y + 1) / 2).contiguous()
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [0, 1] to indices, int64 (N, ceil(H/16), ceil(W/16))."""
+        return self.codebook.quantize(self._latent(x))
+
+    @torch.no_grad()
+    def decode(self, indices: Tensor) -> Tensor:
+        """Indices (N, h, w) to images (N, 3, 16 h, 16 w) in [0, 1]."""
+        return self._image(self.codebook.lookup(indices)).clamp_(0, 1)
+
+    # -- CompressAI's contract -----------------------------------------------------------
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        """Reconstruct with straight-through gradients.
+
+        Args:
+            x: (N, 3, H, W) in [0, 1].
+
+        Returns:
+            ``x_hat`` (N, 3, H, W), not clipped, and ``likelihoods``, whose ``indices``
+            (N, ceil(H/16), ceil(W/16)) are the probabilities that the indices are coded with.
+        """
+        codewords, indices = self.codebook(self._latent(x))
+        x_hat = self._image(codewords)[..., : x.shape[-2], : x.shape[-1]]
+        return {"x_hat": x_hat, "likelihoods": {"indices": self.index_coder(indices)}}
+
+    def compress(self, x: Tensor) -> dict[str, Any]:
+        """Images (N, 3, H, W) in [0, 1] to N byte strings and the shape of an index map.
+
+        Returns:
+            ``strings``, a list of one list of N bytes objects, and ``shape``, (h, w).
+        """
+        indices = self.encode(x)
+        shape = (indices.shape[1], indices.shape[2])
+        return {"strings": [self.index_coder.compress(indices)], "shape": shape}
+
+    def decompress(self, strings: list[list[bytes]], shape: tuple[int, int]) -> dict[str, Any]:
+        """What :meth:`compress` gave, to ``x_hat`` (N, 3, 16 h, 16 w) in [0, 1].
+
+        Raises:
+            CodecError: when a string is damaged or was written with other frequencies.
+        """
+        (maps,) = strings
+        indices = self.index_coder.decompress(maps, (shape[0], shape[1]))
+        return {"x_hat": self.decode(indices.to(self.codebook.weight.device))}
+
+    def update(self, scale_table: Any = None, force: bool = False, **_: Any) -> bool:
+        """Rebuild the coder's tables; returns whether anything was done."""
+        return self.index_coder.update(force=force)
+
+    def aux_loss(self) -> Tensor:
+        """Bits per index that the frequencies cost for the indices seen lately."""
+        return self.index_coder.loss()
+
+
+def pad_to_stride(x: Tensor, stride: int = STRIDE) -> Tensor:
+    """Repeat the right and bottom edge until both sides are multiples of ``stride``."""
+    bottom, right = -x.shape[-2] % stride, -x.shape[-1] % stride
+    if not bottom and not right:
+        return x
+    return F.pad(x, (0, right, 0, bottom), mode="replicate")
+
+
+def _convolution(network: nn.Module) -> Tensor:
+    """A weight that shows the network's type and memory format."""
+    return next(p for p in network.parameters() if p.dim() == 4 and p.shape[-1] > 1)
+
+
+def _layout(weight: Tensor) -> torch.memory_format:
+    last = weight.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format

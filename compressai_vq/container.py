@@ -1,0 +1,124 @@
+"""The ``.cvq`` file: everything that decoding needs beside the weights, checked.
+
+::
+
+    2 bytes    magic "VQ"
+    1 byte     format version (high 4 bits), architecture's number (low 4 bits)
+    1 byte     quality (high 4 bits), coding of the payload (low 4 bits; 0: frequencies)
+    2 bytes    the first two of the fingerprint of the weights
+    3-12 bytes width, height and payload length, each as LEB128 without surplus bytes
+    4 bytes    CRC-32 (zlib's, big-endian) of all the bytes before and after it
+               the payload: index map of ceil(height/16) rows in raster order, rANS-coded
+
+A 768x512 image has 16 bytes of header.  Any change of what is written raises the version.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+from .architectures import ARCHITECTURES
+from .codec import STRIDE
+from .errors import CodecError
+from .rates import LADDER
+
+MAGIC = b"VQ"
+VERSION = 1
+MAX_SIDE = 1 << 20
+_NAMES = list(ARCHITECTURES)
+
+
+@dataclass(frozen=True)
+class Container:
+    """One compressed image.
+
+    Raises:
+        CodecError: when a field has a value that no file can have.
+    """
+
+    architecture: str
+    quality: int  # 1 to 9
+    fingerprint: bytes  # the first 2 bytes of the weights' fingerprint
+    width: int  # of the image, before padding, in pixels
+    height: int
+    payload: bytes
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality <= len(LADDER):
+            raise CodecError(f"quality {self.quality} is not between 1 and {len(LADDER)}")
+        if not (0 < self.width <= MAX_SIDE and 0 < self.height <= MAX_SIDE):
+            raise CodecError(f"an image cannot be {self.width}x{self.height} pixels")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the index map."""
+        return -(-self.height // STRIDE), -(-self.width // STRIDE)
+
+    def to_bytes(self) -> bytes:
+        """The file's contents."""
+        sizes = (self.width, self.height, len(self.payload))
+        header = (
+            MAGIC
+            + bytes([VERSION << 4 | _NAMES.index(self.architecture), self.quality << 4])
+            + self.fingerprint[:2]
+            + b"".join(map(_leb128, sizes))
+        )
+        return header + _crc(header, self.payload) + self.payload
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Container:
+        """Read and check a file's contents, whatever they are.
+
+        Raises:
+            CodecError: when it is no such file, or is damaged, or is of a later version.
+        """
+        if data[: len(MAGIC)] != MAGIC:
+            raise CodecError("not a .cvq file" if data else "the file is empty")
+        try:
+            version, architecture = data[2] >> 4, data[2] & 15
+            quality, coding = data[3] >> 4, data[3] & 15
+            fingerprint = data[4:6]
+            width, at = _read_leb128(data, 6)
+            height, at = _read_leb128(data, at)
+            length, at = _read_leb128(data, at)
+        except IndexError:
+            raise CodecError("the file is truncated: its header is not whole") from None
+        if version != VERSION:
+            raise CodecError(f"file format version {version} is not known to this release")
+        payload = data[at + 4 :]
+        if len(payload) < length:
+            raise CodecError(f"the file is truncated: {length - len(payload)} bytes are missing")
+        if len(payload) > length:
+            raise CodecError(f"the file has {len(payload) - length} bytes too many")
+        if data[at : at + 4] != _crc(data[:at], payload):
+            raise CodecError("the file is damaged: its checksum does not fit")
+        if architecture >= len(_NAMES) or coding:
+            raise CodecError("the file needs a later release: unknown architecture or coding")
+        return cls(_NAMES[architecture], quality, fingerprint, width, height, payload)
+
+
+def _crc(header: bytes, payload: bytes) -> bytes:
+    return zlib.crc32(payload, zlib.crc32(header)).to_bytes(4, "big")
+
+
+def _leb128(value: int) -> bytes:
+    groups = []
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*groups, value])
+
+
+def _read_leb128(data: bytes, at: int) -> tuple[int, int]:
+    """The number at an offset, and the offset behind it; IndexError at the data's end."""
+    value = 0
+    for shift in range(0, 28, 7):
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            if not byte and shift:
+                break
+            return value, at
+    raise CodecError("the file is damaged: a number in its header is malformed")

@@ -1,0 +1,189 @@
+"""Index maps to bytes and back: learned frequencies on CompressAI's rANS coder.
+
+::
+
+    indices (h, w) --digits--> [high ..., low ...] --rANS--> bytes
+                                  |          |
+                              one CDF   one CDF for each high digit
+
+Up to K = 2048 an index is one digit.  Above, where 16-bit frequencies grow coarse, it is
+split into two of about equal size, and the low digit's frequencies depend on the high one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn as nn
+from compressai.entropy_models import EntropyModel
+from torch import Tensor
+
+from .errors import CodecError
+from .frequencies import PRECISION, cumulative, integer_weights, quantized_frequencies
+
+ONE_LEVEL_LIMIT = 2048
+_BUFFERS = ("_quantized_cdf", "_cdf_length", "_offset")
+
+
+class IndexCoder(EntropyModel):
+    """Static entropy model of codeword indices.
+
+    Its one parameter is the frequencies' logarithm.  It is named ``quantiles`` because
+    CompressAI's trainers hand the parameters of that name to their auxiliary optimizer, and
+    fitting the frequencies is what :meth:`loss` asks of it.
+
+    Args:
+        size: K, the number of codewords, at least 2.
+    """
+
+    usage: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        if size < 2:
+            raise ValueError(f"a codebook needs at least 2 codewords, not {size}")
+        self.size = size
+        bits = math.ceil(math.log2(size))
+        self.low_bits = 0 if size <= ONE_LEVEL_LIMIT else bits // 2
+        self.quantiles = nn.Parameter(torch.zeros(size))
+        self.register_buffer("usage", torch.full((size,), 1.0 / size))
+
+    # -- frequencies ---------------------------------------------------------------------
+
+    def set_counts(self, counts: Tensor) -> None:
+        """Take frequencies from counts (K,) of a calibration set; none counts as half once."""
+        share = (counts.double() + 0.5) / (counts.double() + 0.5).sum()
+        with torch.no_grad():
+            self.quantiles.copy_(share.log2())
+            self.usage.copy_(share)
+        self.update(force=True)
+
+    def loss(self) -> Tensor:
+        """Bits per index if the indices seen lately were coded with these frequencies."""
+        return -(self.usage * self._log2_probabilities()).sum()
+
+    def update(self, force: bool = False) -> bool:
+        """Rebuild the CDFs from the frequencies; returns whether anything was done."""
+        if self._quantized_cdf.numel() and not force:
+            return False
+        weights = integer_weights(self.quantiles.detach().float().cpu().numpy())
+        if self.low_bits:
+            weights = np.append(weights, np.zeros(-self.size % (1 << self.low_bits), np.int64))
+            groups = weights.reshape(-1, 1 << self.low_bits)
+            tables = [groups.sum(1), *groups]
+        else:
+            tables = [weights]
+        cdfs = [cumulative(quantized_frequencies(table)) for table in tables]
+        longest = max(map(len, cdfs))
+        padded = [cdf + [0] * (longest - len(cdf)) for cdf in cdfs]
+        device = self._quantized_cdf.device
+        self._quantized_cdf = torch.tensor(padded, dtype=torch.int32, device=device)
+        lengths = [len(cdf) for cdf in cdfs]
+        self._cdf_length = torch.tensor(lengths, dtype=torch.int32, device=device)
+        self._offset = torch.zeros(len(cdfs), dtype=torch.int32, device=device)
+        return True
+
+    def _log2_probabilities(self) -> Tensor:
+        logits = self.quantiles.float() * math.log(2)
+        return torch.log_softmax(logits, 0) / math.log(2)
+
+    def _coded_probabilities(self) -> Tensor:
+        """Probability of each index in the streams as they are written, fp32 (K,)."""
+        frequencies = self._quantized_cdf[:, 1:-1] - self._quantized_cdf[:, :-2]
+        shares = frequencies.double() / (1 << PRECISION)
+        if not self.low_bits:
+            return shares[0].float()
+        groups = self._cdf_length[0] - 2
+        both = shares[0, :groups, None] * shares[1:, : 1 << self.low_bits]
+        return both.flatten()[: self.size].float()
+
+    # -- EntropyModel --------------------------------------------------------------------
+
+    def forward(self, indices: Tensor) -> Tensor:  # type: ignore[override]
+        """Likelihood of each index.
+
+        In evaluation, once :meth:`update` was called, these are the very probabilities that
+        :meth:`compress` codes with; in training they follow the frequencies' gradient, and
+        the indices are remembered for :meth:`loss`.
+
+        Args:
+            indices: int64, any shape, in [0, K).
+
+        Returns:
+            fp32 of the same shape, in (0, 1].
+        """
+        if self.training:
+            with torch.no_grad():
+                seen = torch.bincount(indices.flatten(), minlength=self.size).float()
+                self.usage.lerp_((seen / seen.sum()).to(self.usage), 0.05)
+        if self.training or not self._quantized_cdf.numel():
+            probabilities = self._log2_probabilities().exp2()
+        else:
+            probabilities = self._coded_probabilities()
+        return self.likelihood_lower_bound(probabilities[indices])
+
+    def compress(self, indices: Tensor) -> list[bytes]:  # type: ignore[override]
+        """Index maps (N, h, w) to N byte strings of a multiple of 4 bytes each."""
+        self._check_cdf_size()
+        tables = self._tables()
+        return [self._encode(m.flatten().tolist(), tables) for m in indices.cpu()]
+
+    def decompress(  # type: ignore[override]
+        self, strings: list[bytes], shape: tuple[int, int]
+    ) -> Tensor:
+        """Byte strings to index maps, int64 (N, h, w).
+
+        Raises:
+            CodecError: when a string is not one that :meth:`compress` writes for this shape.
+        """
+        self._check_cdf_size()
+        tables = self._tables()
+        count = shape[0] * shape[1]
+        maps = [self._decode(string, count, tables) for string in strings]
+        return torch.tensor(maps, device=self._quantized_cdf.device).view(-1, *shape)
+
+    def _tables(self) -> tuple[list[list[int]], list[int], list[int]]:
+        return self._quantized_cdf.tolist(), self._cdf_length.tolist(), self._offset.tolist()
+
+    def _encode(self, indices: list[int], tables: tuple[Any, ...]) -> bytes:
+        if len(indices) == 1:
+            indices = indices * 2  # the coder corrupts memory when given a single symbol
+        high = [i >> self.low_bits for i in indices]
+        if not self.low_bits:
+            return self.entropy_coder.encode_with_indexes(high, [0] * len(high), *tables)
+        mask = (1 << self.low_bits) - 1
+        low = [i & mask for i in indices]
+        contexts = [0] * len(high) + [h + 1 for h in high]
+        return self.entropy_coder.encode_with_indexes(high + low, contexts, *tables)
+
+    def _decode(self, string: bytes, count: int, tables: tuple[Any, ...]) -> list[int]:
+        from compressai import ans
+
+        symbols = max(count, 2)
+        if len(string) < 8 or len(string) % 4:
+            raise CodecError(f"index stream of {len(string)} bytes is damaged")
+        decoder = ans.RansDecoder()
+        # The coder does not check bounds.  No symbol takes more than one 32-bit word, so
+        # with this much behind it no stream can lead it past the end.
+        decoder.set_stream(string + bytes(4 * (2 if self.low_bits else 1) * symbols))
+        indices = decoder.decode_stream([0] * symbols, *tables)
+        if self.low_bits:
+            low = decoder.decode_stream([h + 1 for h in indices], *tables)
+            indices = [h << self.low_bits | rest for h, rest in zip(indices, low, strict=True)]
+        # Decoding never fails by itself; but only the stream that was written comes out of
+        # encoding its own result again.
+        if max(indices) >= self.size or self._encode(indices[:count], tables) != string:
+            raise CodecError("index stream is damaged or was written with other frequencies")
+        return indices[:count]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # The CDFs' shapes follow from the frequencies: take those of the saved ones.
+        for name in _BUFFERS:
+            saved = state_dict.get(prefix + name)
+            if saved is not None:
+                current = getattr(self, name)
+                setattr(self, name, current.new_empty(saved.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args)

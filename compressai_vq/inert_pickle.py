@@ -1,0 +1,185 @@
+"""Tensors out of torch files whose pickles are not trusted.
+
+A checkpoint's pickle names classes and functions, and plain unpickling calls them.  Here
+every name becomes an :class:`Inert` record of what would have been called with what, and
+nothing is called.  The records of tensors are then read as data: a storage's key, a shape
+and strides, for bytes elsewhere in the file::
+
+    pickle --> dicts, lists, numbers, strings, records --> wanted tensors' bytes --> tensors
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+_PICKLE_LIMIT = 1 << 26  # bytes; what is not tensors takes some kilobytes
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_STORAGES = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+}
+_ReadStorage = Callable[[str], bytes]
+
+
+class Inert(dict):
+    """Stands for an object of any class; it keeps what it was given and does nothing.
+
+    It is a dict because pickled subclasses of dict are filled item by item.
+    """
+
+    origin = ("", "")  # module and name; of a subclass for each name in a pickle
+
+    def __new__(cls, *arguments: Any, **_: Any) -> Inert:
+        self = super().__new__(cls)
+        self.arguments = arguments
+        return self
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+
+    # Any object may be a key of a pickled dict or an item of a pickled set.
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__  # type: ignore[assignment]
+
+    def __setstate__(self, state: Any) -> None:
+        """Ignore the state."""
+
+    def append(self, item: Any) -> None:
+        """Ignore an item of what was a list."""
+
+    def extend(self, items: Any) -> None:
+        """Ignore items of what was a list."""
+
+    def add(self, item: Any) -> None:
+        """Ignore an item of what was a set."""
+
+
+class _Storage:
+    """A storage that a pickle refers to."""
+
+    def __init__(self, reference: Any) -> None:
+        kind, storage, self.key, _, count, *view = reference
+        if kind != "storage" or any(view) or not isinstance(self.key, str):
+            raise ValueError("it refers to something that is not a storage")
+        if not (isinstance(count, int) and count >= 0):
+            raise ValueError("a storage has no valid size")
+        self.dtype = _STORAGES.get(storage.origin[1])
+        self.count = count
+
+
+# The unpickler written in Python: the one in C makes room for any memo index that a
+# hostile file names, up to many gigabytes.
+class _InertUnpickler(pickle._Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        # A new class each time, so that nothing a pickle sets on one outlives its reading.
+        return type("Inert", (Inert,), {"origin": (module, name)})
+
+    def persistent_load(self, pid: Any) -> Any:
+        return _Storage(pid)
+
+    def get_extension(self, code: int) -> None:
+        raise pickle.UnpicklingError("extension codes are not read")
+
+
+def read_inert(file: IO[bytes], find: Callable[[Any], dict[str, Any]]) -> dict[str, Tensor]:
+    """Tensors of a file that ``torch.save`` wrote, zip or legacy; nothing in it is executed.
+
+    Args:
+        file: seekable, at its start.
+        find: picks the wanted entries out of the unpickled object, in which
+            :class:`Inert` records stand for tensors and all other objects.
+
+    Returns:
+        The entries of ``find``, as tensors of their own memory.
+
+    Raises:
+        Exception: of many kinds, when the file is damaged or of another format.
+    """
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            root, read = _open_zip(archive)
+            return {name: _tensor(value, read) for name, value in find(root).items()}
+    file.seek(0)
+    start = file.read(2)
+    file.seek(0)
+    if start == b"PK":
+        raise ValueError("it is cut short")
+    if start != b"\x80\x02":
+        raise ValueError("it is not a torch file")
+    root, read = _open_legacy(file)
+    return {name: _tensor(value, read) for name, value in find(root).items()}
+
+
+def _open_zip(archive: zipfile.ZipFile) -> tuple[Any, _ReadStorage]:
+    # Torch never compresses; so no entry is larger than the file.
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+        raise ValueError("its entries are compressed")
+    names = archive.namelist()
+    (pickled,) = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
+    folder = pickled.removesuffix("data.pkl")
+    if f"{folder}byteorder" in names and archive.read(f"{folder}byteorder") != b"little":
+        raise ValueError("its tensors are big-endian")
+    if archive.getinfo(pickled).file_size > _PICKLE_LIMIT:
+        raise ValueError("its pickle is too large")
+    root = _InertUnpickler(io.BytesIO(archive.read(pickled)), encoding="latin1").load()
+    return root, lambda key: archive.read(f"{folder}data/{key}")
+
+
+def _open_legacy(file: IO[bytes]) -> tuple[Any, _ReadStorage]:
+    """Five pickles (magic number, version, platform, object, storage keys), then storages."""
+    if _InertUnpickler(file).load() != _LEGACY_MAGIC:
+        raise ValueError("it is not a torch file")
+    _InertUnpickler(file).load()
+    _InertUnpickler(file).load()
+    unpickler = _InertUnpickler(file, encoding="latin1")
+    root = unpickler.load()
+    keys = _InertUnpickler(file).load()
+    storages = [value for value in unpickler.memo.values() if isinstance(value, _Storage)]
+    item_sizes = {s.key: s.dtype.itemsize for s in storages if s.dtype}
+    places = {}
+    for key in keys:
+        (count,) = struct.unpack("<q", file.read(8))
+        places[key] = file.tell(), count * item_sizes[key]
+        if count < 0:
+            raise ValueError("a storage has no valid size")
+        file.seek(count * item_sizes[key], io.SEEK_CUR)
+
+    def read(key: str) -> bytes:
+        file.seek(places[key][0])
+        return file.read(places[key][1])
+
+    return root, read
+
+
+def _tensor(record: Any, read: _ReadStorage) -> Tensor:
+    origin = getattr(record, "origin", None)
+    if origin == ("torch._utils", "_rebuild_parameter"):
+        record = record.arguments[0]
+        origin = getattr(record, "origin", None)
+    if origin != ("torch._utils", "_rebuild_tensor_v2"):
+        raise ValueError("an entry is not a tensor")
+    storage, offset, shape, strides = record.arguments[:4]
+    for number in (offset, *shape, *strides):
+        if not isinstance(number, int) or not 0 <= number <= storage.count:
+            raise ValueError("a tensor has no valid shape")
+    if not isinstance(storage, _Storage) or storage.dtype is None:
+        raise ValueError("an entry is not a tensor of floats")
+    last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    data = read(storage.key)
+    if len(data) != storage.count * storage.dtype.itemsize or not (
+        0 < math.prod(shape) <= storage.count and last < storage.count
+    ):
+        raise ValueError("a tensor does not fit into its storage")
+    values = torch.frombuffer(bytearray(data), dtype=storage.dtype)
+    return values.as_strided(shape, strides, offset).clone(memory_format=torch.contiguous_format)

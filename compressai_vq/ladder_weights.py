@@ -1,0 +1,118 @@
+"""Weights files: one safetensors file holds all nine rates of an architecture.
+
+::
+
+    encoder.*, decoder.*          the networks, shared by all rates
+    codebooks.{1..9}              codewords (K, D)
+    log2_frequencies.{1..9}       how often each is used, fp32 (K,), in bits
+    metadata: architecture, calibration ("counted on ..." or "uniform")
+
+A file is known by its fingerprint, the SHA-256 of its bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from .architectures import ARCHITECTURES
+from .atomic_file import write_atomically
+from .codec import VQGANCodec
+from .errors import CodecError
+
+PACKAGED = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class LadderWeights:
+    """The contents of one weights file."""
+
+    architecture: str
+    calibration: str
+    tensors: dict[str, Tensor]
+    fingerprint: bytes = b""  # 32 bytes; empty before the weights are saved
+
+    @classmethod
+    def load(cls, path: Path) -> LadderWeights:
+        """Read a weights file; nothing in it is executed.
+
+        Raises:
+            CodecError: when it is missing or is not such a file.
+        """
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise CodecError(f"cannot read weights {path}: {error.strerror}") from error
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+            tensors = safetensors.torch.load(data)
+        except safetensors.SafetensorError as error:
+            raise CodecError(f"{path} is not a safetensors file: {error}") from error
+        if metadata.get("architecture") not in ARCHITECTURES:
+            raise CodecError(f"{path} holds no weights of this package")
+        return cls(
+            metadata["architecture"],
+            metadata.get("calibration", "unknown"),
+            tensors,
+            hashlib.sha256(data).digest(),
+        )
+
+    def save(self, path: Path) -> bytes:
+        """Write the file; returns its fingerprint."""
+        metadata = {"architecture": self.architecture, "calibration": self.calibration}
+        tensors = {name: value.contiguous() for name, value in self.tensors.items()}
+        data = safetensors.torch.save(tensors, metadata)
+        write_atomically(path, data)
+        return hashlib.sha256(data).digest()
+
+    @property
+    def qualities(self) -> list[int]:
+        """The qualities that the file has codebooks for."""
+        prefix = "codebooks."
+        return sorted(int(k.removeprefix(prefix)) for k in self.tensors if k.startswith(prefix))
+
+    @functools.cached_property
+    def _networks(self) -> dict[str, Tensor]:
+        parts = ("encoder.", "decoder.")
+        return {k: v.float() for k, v in self.tensors.items() if k.startswith(parts)}
+
+    def codec(self, quality: int) -> VQGANCodec:
+        """The codec of one quality, in fp32, ready to compress.
+
+        Raises:
+            CodecError: when the file has no such quality or its tensors do not fit.
+        """
+        if quality not in self.qualities:
+            raise CodecError(f"these weights have qualities {self.qualities}, not {quality}")
+        frequencies = self.tensors[f"log2_frequencies.{quality}"].float()
+        state = {
+            "codebook.weight": self.tensors[f"codebooks.{quality}"].float(),
+            "index_coder.quantiles": frequencies,
+            "index_coder.usage": torch.softmax(frequencies * 0.6931471805599453, 0),
+        }
+        state.update(self._networks)
+        # The coder's tables are not stored: they follow from the frequencies.
+        for buffer in ("_quantized_cdf", "_cdf_length", "_offset"):
+            state[f"index_coder.{buffer}"] = torch.IntTensor()
+        state["index_coder.likelihood_lower_bound.bound"] = torch.tensor([1e-9])
+        try:
+            with torch.device("meta"):  # no time for initial values that are thrown away
+                codec = ARCHITECTURES[self.architecture].sized_for(state)
+            codec.load_state_dict(state, assign=True)
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CodecError(f"weights of {self.architecture} do not fit: {error}") from error
+        codec.update(force=True)
+        return codec.eval()
+
+
+def packaged_weights(architecture: str) -> Path:
+    """Where the package keeps the weights of an architecture."""
+    return PACKAGED / f"{architecture}.safetensors"

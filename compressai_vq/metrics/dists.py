@@ -1,0 +1,40 @@
+"""DISTS (Ding et al., 2020) from the ``dists-pytorch`` package on a checked backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from unittest import mock
+
+import DISTS_pytorch
+import torch
+import torch.nn as nn
+import torchvision
+
+from .backbones import backbone
+
+
+def load_dists(allow_download: bool = True) -> nn.Module:
+    """The DISTS metric, frozen and in evaluation mode.
+
+    Returns:
+        A module: two images (N, 3, H, W) in [0, 1] to distances (N,).
+
+    Raises:
+        CodecError: when the VGG16 backbone cannot be had.
+    """
+    weights = backbone("vgg16", allow_download)
+    # The package asks torchvision for pretrained weights; these are put in below instead.
+    untrained = torchvision.models.vgg16(weights=None)
+    with mock.patch.object(torchvision.models, "vgg16", lambda **_: untrained):
+        metric = DISTS_pytorch.DISTS(load_weights=False)
+    heads = torch.load(
+        Path(DISTS_pytorch.__file__).parent / "weights.pt", map_location="cpu", weights_only=True
+    )
+    metric.alpha.data.copy_(heads["alpha"])
+    metric.beta.data.copy_(heads["beta"])
+    for stage in metric.children():
+        for index, layer in stage.named_children():
+            if isinstance(layer, nn.Conv2d):
+                layer.weight.data.copy_(weights[f"features.{index}.weight"])
+                layer.bias.data.copy_(weights[f"features.{index}.bias"])
+    return metric.eval().requires_grad_(False)

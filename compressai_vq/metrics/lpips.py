@@ -1,0 +1,33 @@
+"""LPIPS (Zhang et al., 2018) from the ``lpips`` package on checked backbones."""
+
+from __future__ import annotations
+
+import lpips
+import torch.nn as nn
+
+from .backbones import backbone
+
+_BACKBONES = {"alex": "alexnet", "vgg": "vgg16"}
+
+
+def load_lpips(net: str = "alex", allow_download: bool = True) -> nn.Module:
+    """The LPIPS metric, frozen and in evaluation mode.
+
+    Args:
+        net: ``"alex"`` (what papers on compression report) or ``"vgg"``.
+        allow_download: whether the backbone may be fetched when the cache has none.
+
+    Returns:
+        A module: two images (N, 3, H, W) in [-1, 1] to distances (N, 1, 1, 1).
+
+    Raises:
+        CodecError: when the backbone cannot be had.
+    """
+    weights = backbone(_BACKBONES[net], allow_download)
+    metric = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    for slice_ in metric.net.children():
+        for index, layer in slice_.named_children():
+            if isinstance(layer, nn.Conv2d):
+                layer.weight.data.copy_(weights[f"features.{index}.weight"])
+                layer.bias.data.copy_(weights[f"features.{index}.bias"])
+    return metric.eval().requires_grad_(False)

@@ -1,0 +1,149 @@
+"""The convolutional pair of ``mao2024-vqgan-lite``: fast on CPUs, one pair for nine rates.
+
+::
+
+      image (3, H, W)                                   image (3, H, W)
+        | pixel-unshuffle 4                               ^ pixel-shuffle 2
+      48 @ 1/4                                          32 @ 1/2
+        | conv                                            ^ pixel-shuffle 2
+      64 @ 1/4   1 block                                64 @ 1/4   2 blocks
+        | unshuffle 2, conv 1x1                           ^ conv 1x1, nearest x2
+      128 @ 1/8  2 blocks                               128 @ 1/8  3 blocks
+        | unshuffle 2, conv 1x1                           ^ conv 1x1, nearest x2
+      256 @ 1/16 2 blocks                               256 @ 1/16 5 blocks
+        | norm, conv 1x1                                  ^ conv 3x3
+      latent (D, H/16, W/16) --> nearest codeword --> latent (D, H/16, W/16)
+
+Every normalisation is over the channels of one position, never over space: what a pixel
+becomes depends on its surroundings alone, whatever the size of the image.  (Mentzer et
+al., 2020, "High-Fidelity Generative Image Compression", give the same reason for their
+ChannelNorm.)  Its scale and shift are the only parameters that differ between rates.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+Rate = int | Tensor
+
+NUM_RATES = 9
+WIDTHS = (64, 128, 256)  # channels at 1/4, 1/8 and 1/16 of the image's side
+
+
+class RateNorm(nn.Module):
+    """Layer norm over channels, with a scale and a shift for each rate.
+
+    Args:
+        channels: C.
+        num_rates: how many rates share the layer.
+    """
+
+    def __init__(self, channels: int, num_rates: int = NUM_RATES) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_rates, channels))
+        self.bias = nn.Parameter(torch.zeros(num_rates, channels))
+
+    def forward(self, x: Tensor, rate: Rate) -> Tensor:
+        """Normalise ``x`` of shape (N, C, H, W); ``rate`` is one rate or one for each of N."""
+        last = x.permute(0, 2, 3, 1)  # a view of channels-last memory: no copy
+        shape = (last.shape[-1],)
+        if isinstance(rate, int):
+            weight, bias = self.weight[rate], self.bias[rate]
+            y = F.layer_norm(last, shape, weight.to(last.dtype), bias.to(last.dtype))
+        else:
+            weight = self.weight[rate][:, None, None, :]
+            bias = self.bias[rate][:, None, None, :]
+            y = torch.addcmul(
+                bias.to(last.dtype), F.layer_norm(last, shape), weight.to(last.dtype)
+            )
+        return y.permute(0, 3, 1, 2)
+
+
+class ResidualBlock(nn.Module):
+    """norm, SiLU, 3x3 convolution, twice, around a skip."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1 = RateNorm(channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm2 = RateNorm(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x: Tensor, rate: Rate) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        y = self.conv1(F.silu(self.norm1(x, rate)))
+        return x + self.conv2(F.silu(self.norm2(y, rate)))
+
+
+class _Stage(nn.ModuleList):
+    def __init__(self, channels: int, depth: int) -> None:
+        super().__init__(ResidualBlock(channels) for _ in range(depth))
+
+    def forward(self, x: Tensor, rate: Rate) -> Tensor:
+        for block in self:
+            x = block(x, rate)
+        return x
+
+
+class LiteEncoder(nn.Module):
+    """Image to latent, 16 times down.
+
+    Args:
+        latent_channels: D, the dimension of a codeword.
+    """
+
+    def __init__(self, latent_channels: int = 8, depths: tuple[int, int, int] = (1, 2, 2)) -> None:
+        super().__init__()
+        quarter, eighth, sixteenth = WIDTHS
+        self.stem = nn.Conv2d(48, quarter, 3, padding=1)
+        self.quarter = _Stage(quarter, depths[0])
+        self.to_eighth = nn.Conv2d(4 * quarter, eighth, 1)
+        self.eighth = _Stage(eighth, depths[1])
+        self.to_sixteenth = nn.Conv2d(4 * eighth, sixteenth, 1)
+        self.sixteenth = _Stage(sixteenth, depths[2])
+        self.norm = RateNorm(sixteenth)
+        self.head = nn.Conv2d(sixteenth, latent_channels, 1)
+
+    def forward(self, x: Tensor, rate: Rate = 0) -> Tensor:
+        """(N, 3, H, W) in [-1, 1], H and W multiples of 16, to (N, D, H/16, W/16)."""
+        x = self.quarter(self.stem(F.pixel_unshuffle(x, 4)), rate)
+        x = self.eighth(self.to_eighth(F.pixel_unshuffle(x, 2)), rate)
+        x = self.sixteenth(self.to_sixteenth(F.pixel_unshuffle(x, 2)), rate)
+        return self.head(F.silu(self.norm(x, rate)))
+
+
+class LiteDecoder(nn.Module):
+    """Latent to image, 16 times up.
+
+    Args:
+        latent_channels: D, the dimension of a codeword.
+    """
+
+    def __init__(self, latent_channels: int = 8, depths: tuple[int, int, int] = (2, 3, 5)) -> None:
+        super().__init__()
+        quarter, eighth, sixteenth = WIDTHS
+        self.stem = nn.Conv2d(latent_channels, sixteenth, 3, padding=1)
+        self.sixteenth = _Stage(sixteenth, depths[2])
+        self.to_eighth = nn.Conv2d(sixteenth, eighth, 1)
+        self.eighth = _Stage(eighth, depths[1])
+        self.to_quarter = nn.Conv2d(eighth, quarter, 1)
+        self.quarter = _Stage(quarter, depths[0])
+        self.norm = RateNorm(quarter)
+        # Two shuffles by 2 with a convolution between them, not one by 4: neighbouring
+        # output pixels share filters, so no 4-pixel grid shows in flat areas.
+        self.to_half = nn.Conv2d(quarter, 4 * 32, 3, padding=1)
+        self.head = nn.Conv2d(32, 4 * 3, 3, padding=1)
+
+    def forward(self, z: Tensor, rate: Rate = 0) -> Tensor:
+        """(N, D, h, w) to (N, 3, 16 h, 16 w), about [-1, 1] (not clipped)."""
+        x = self.sixteenth(self.stem(z), rate)
+        x = F.interpolate(self.to_eighth(x), scale_factor=2, mode="nearest")
+        x = self.eighth(x, rate)
+        x = F.interpolate(self.to_quarter(x), scale_factor=2, mode="nearest")
+        x = self.quarter(x, rate)
+        x = F.pixel_shuffle(self.to_half(F.silu(self.norm(x, rate))), 2)
+        return F.pixel_shuffle(self.head(F.silu(x)), 2)

@@ -1,0 +1,106 @@
+"""Image files to tensors and back."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from .atomic_file import write_atomically
+from .errors import CodecError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+"""Names that are taken for images when a folder is given."""
+
+
+def read_picture(path: Path, max_pixels: int) -> Tensor:
+    """An image file as 8-bit RGB, turned upright.
+
+    Grey, palette, CMYK and 16-bit images are converted; transparency is laid on white, with
+    a warning; of several frames the first is read.
+
+    Args:
+        path: of the file.
+        max_pixels: larger images are refused before they are decoded.
+
+    Returns:
+        uint8 (3, H, W).
+
+    Raises:
+        CodecError: when it cannot be read, is no image, is truncated or is too large.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Its size limit is not ours: ours is tested below.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path)
+        if image.width * image.height > max_pixels:
+            raise CodecError(_too_large(path, image.width, image.height, max_pixels))
+        rgb = _to_rgb(image, path)
+    except Image.DecompressionBombError:
+        raise CodecError(f"{path}: more than {max_pixels / 1e6:.1f} megapixels") from None
+    except UnidentifiedImageError:
+        raise CodecError(f"{path}: not an image that Pillow can read") from None
+    except OSError as error:
+        raise CodecError(f"{path}: {error.strerror or error}") from None
+    except (SyntaxError, ValueError, EOFError) as error:
+        if isinstance(error, CodecError):
+            raise
+        raise CodecError(f"{path}: damaged image: {error}") from None
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
+
+
+def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise CodecError(f"{path}: floating-point pixels have no known range; save as 8 bit")
+    if image.mode.startswith("I"):
+        # Pillow would clip 16-bit values to 255 instead of scaling them.
+        sixteen = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return Image.fromarray(((sixteen + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        warnings.warn(f"{path}: transparency is laid on white", stacklevel=3)
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def _too_large(path: Path, width: int, height: int, max_pixels: int) -> str:
+    return (
+        f"{path}: {width}x{height} is {width * height / 1e6:.1f} megapixels; "
+        f"the limit is {max_pixels / 1e6:.1f}: scale it down or cut it into parts"
+    )
+
+
+def write_picture(path: Path, picture: Tensor) -> None:
+    """Write uint8 (3, H, W) in the format that the file's ending names (none: PNG).
+
+    Raises:
+        CodecError: for an unknown ending, or when the file cannot be written.
+    """
+    image = Image.fromarray(picture.permute(1, 2, 0).cpu().numpy())
+    endings = Image.registered_extensions()
+    if path.suffix.lower() not in endings and path.suffix:
+        raise CodecError(f"{path}: unknown image format {path.suffix}; use .png")
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, endings.get(path.suffix.lower(), "PNG"))
+    except (OSError, KeyError, ValueError) as error:
+        raise CodecError(f"{path}: cannot be written as {path.suffix}: {error}") from None
+    write_atomically(path, buffer.getvalue())
+
+
+def to_unit(picture: Tensor) -> Tensor:
+    """uint8 (3, H, W) to fp32 (1, 3, H, W) in [0, 1]."""
+    return picture[None].float() / 255
+
+
+def from_unit(x: Tensor) -> Tensor:
+    """(1, 3, H, W) in [0, 1] to uint8 (3, H, W)."""
+    return x[0].float().mul(255).round().clamp(0, 255).to(torch.uint8)

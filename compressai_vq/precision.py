@@ -1,0 +1,39 @@
+"""The number format and memory layout in which networks run fastest on a device."""
+
+from __future__ import annotations
+
+import torch
+
+from .codec import VQGANCodec
+
+
+def has_fast_bf16() -> bool:
+    """Whether this CPU multiplies bf16 in hardware (AVX-512 BF16 or AMX)."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in probes)
+
+
+def for_inference(
+    codec: VQGANCodec, device: str | torch.device = "cpu", precision: str = "auto"
+) -> VQGANCodec:
+    """Prepare a codec for inference, in place.
+
+    Codebook and coder stay in fp32: which index a latent gets, and what it costs, does not
+    hang on the networks' format more than it must.
+
+    Args:
+        codec: the codec.
+        device: where it shall run.
+        precision: ``"fp32"``, ``"bf16"`` or ``"auto"``: bf16 where the networks were made
+            for it (the lite pair) and the device is fast at it.
+    """
+    codec = codec.to(device).eval()
+    if precision == "auto":
+        fast = torch.device(device).type != "cpu" or has_fast_bf16()
+        precision = "bf16" if fast and codec.prefers_bf16 else "fp32"
+    networks = torch.nn.ModuleList([codec.encoder, codec.decoder])
+    if precision == "bf16":
+        networks.to(torch.bfloat16)
+    if codec.prefers_bf16:
+        networks.to(memory_format=torch.channels_last)
+    return codec

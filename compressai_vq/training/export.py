@@ -1,0 +1,70 @@
+"""The averaged weights of a run to the file that the package ships, with its provenance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..ladder_weights import LadderWeights
+from .ladder import Ladder
+from .photographs import load_photographs
+from .usage import count_usage
+
+ARCHITECTURE = "mao2024-vqgan-lite"
+
+
+def export(runs: Path, data: list[str], output: Path, pictures: int = 2000) -> LadderWeights:
+    """Count frequencies on training photographs and write weights and provenance.
+
+    Args:
+        runs: folder with the stages' folders; ``finetune`` is exported.
+        data: the training photographs, folders or tars.
+        output: safetensors file; ``.json`` beside it tells where the weights come from.
+        pictures: how many photographs are counted on.
+    """
+    state = torch.load(runs / "finetune" / "state.pt", weights_only=True)
+    average = state["average"]
+    books = {
+        int(name.split(".")[1]): value.half().float()
+        for name, value in average.items()
+        if name.endswith(".weight") and name.startswith("codebooks.")
+    }
+    model = Ladder(books, decay=0.0)
+    model.load_state_dict({k: v.half().float() for k, v in average.items()})
+    photographs = load_photographs(data, 16)
+    photographs = photographs[:: max(1, len(photographs) // pictures)]
+    tensors: dict[str, Tensor] = {}
+    for name, value in model.state_dict().items():
+        if name.startswith(("encoder.", "decoder.")):
+            tensors[name] = value.half()
+    for rate, counts in count_usage(model, photographs).items():
+        # Never seen is counted as half a time: it must stay possible.
+        share = (counts.double() + 0.5) / (counts.double() + 0.5).sum()
+        tensors[f"codebooks.{rate + 1}"] = books[rate].half()
+        tensors[f"log2_frequencies.{rate + 1}"] = share.log2().float()
+    calibration = f"counted on {len(photographs)} images"
+    weights = LadderWeights(ARCHITECTURE, calibration, tensors)
+    fingerprint = weights.save(output)
+    provenance = {
+        "fingerprint": fingerprint.hex(),
+        "frequencies": calibration,
+        "data": [Path(path).name for path in data],
+        "stages": {s: _stage(runs / s / "state.pt") for s in ("pretrain", "finetune")},
+    }
+    output.with_suffix(".json").write_text(json.dumps(provenance, indent=1) + "\n")
+    return weights
+
+
+def _stage(path: Path) -> dict[str, Any]:
+    state = torch.load(path, weights_only=True)
+    config = state["config"]
+    return {
+        "steps": state["step"],
+        "crops": state["step"] * config["batch"],
+        "hours": round(state["seconds"] / 3600, 2),
+        "config": config,
+    }

@@ -1,0 +1,88 @@
+"""The model in training: one encoder and decoder, and a codebook for each rate."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..networks.lite import NUM_RATES, LiteDecoder, LiteEncoder, RateNorm
+from .ema_codebook import EmaCodebook
+
+
+class LadderOutput(NamedTuple):
+    """What one forward pass of a :class:`Ladder` gives."""
+
+    x_hat: Tensor  # (N, 3, H, W), about [-1, 1]
+    commitment: Tensor  # scalar: mean squared distance of latents to their codewords
+    spread: Tensor  # scalar: how far the latents' covariance is from the identity
+    assigned: dict[int, tuple[Tensor, Tensor]]  # rate: latent vectors (M, D), indices (M,)
+
+
+class Ladder(nn.Module):
+    """Encoder, decoder and codebooks that are trained together.
+
+    Args:
+        codebooks: rate in [0, 9): initial codewords (K, D).  Pretraining has one large
+            codebook at the last rate, fine-tuning nine.
+        decay: of the codebooks' moving averages.
+    """
+
+    def __init__(self, codebooks: dict[int, Tensor], decay: float) -> None:
+        super().__init__()
+        channels = next(iter(codebooks.values())).shape[1]
+        self.encoder = LiteEncoder(channels)
+        self.decoder = LiteDecoder(channels)
+        self.codebooks = nn.ModuleDict(
+            {str(rate): EmaCodebook(words, decay) for rate, words in codebooks.items()}
+        )
+
+    @property
+    def rates(self) -> list[int]:
+        """The rates that have a codebook."""
+        return [int(rate) for rate in self.codebooks]
+
+    def forward(self, x: Tensor, rates: Tensor, quantize: bool = True) -> LadderOutput:
+        """Images (N, 3, H, W) in [-1, 1], the n-th at the rate ``rates[n]``."""
+        latent = self.encoder(x, rates).float()
+        last = latent.permute(0, 2, 3, 1)
+        spread = covariance_penalty(last.flatten(0, 2))
+        if not quantize:
+            x_hat = self.decoder(latent, rates).float()
+            return LadderOutput(x_hat, latent.new_zeros(()), spread, {})
+        codewords = torch.empty_like(last)
+        assigned = {}
+        for rate in rates.unique().tolist():
+            vectors = last[rates == rate]
+            flat = vectors.detach().reshape(-1, last.shape[-1])
+            words, indices = self.codebooks[str(rate)](flat)
+            codewords[rates == rate] = words.view_as(vectors)
+            assigned[rate] = (flat, indices)
+        commitment = F.mse_loss(last, codewords)
+        quantized = (last + (codewords - last).detach()).permute(0, 3, 1, 2)
+        x_hat = self.decoder(quantized, rates).float()
+        return LadderOutput(x_hat, commitment, spread, assigned)
+
+
+def covariance_penalty(vectors: Tensor) -> Tensor:
+    """Sum of squared differences between the covariance of (M, D) and the identity.
+
+    Without it the commitment term shrinks whatever the codebook resolves badly, until only
+    three or four dimensions of the latent carry anything and neither encoder nor decoder
+    gets a gradient to bring the others back.
+    """
+    centred = vectors - vectors.mean(0)
+    covariance = centred.t() @ centred / len(centred)
+    return (covariance - torch.eye(covariance.shape[0])).square().sum()
+
+
+@torch.no_grad()
+def share_rate(model: nn.Module, rate: int = NUM_RATES - 1) -> None:
+    """Give every rate the normalisation that ``rate`` has learned."""
+    for module in model.modules():
+        if isinstance(module, RateNorm):
+            module.weight.copy_(module.weight[rate].expand_as(module.weight))
+            module.bias.copy_(module.bias[rate].expand_as(module.bias))

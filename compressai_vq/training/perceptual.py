@@ -1,0 +1,72 @@
+"""The training loss on pixels: L1, and LPIPS of two backbones made hard to cheat.
+
+AlexNet's first layer has stride 4, so a decoder trained against it alone learns a dot
+pattern on that grid which the metric rewards and the eye does not.  Here the pair of images
+is shifted and rescaled at random before AlexNet sees it, and VGG16, which has no such
+stride, judges a random window.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..metrics.lpips import load_lpips
+
+
+class PerceptualLoss(nn.Module):
+    """L1 + ``alex`` * LPIPS-AlexNet + ``vgg`` * LPIPS-VGG16, averaged over a batch.
+
+    Args:
+        alex: weight of the AlexNet term.
+        vgg: weight of the VGG16 term; 0 leaves the backbone unloaded.
+        window: side of the random window that VGG16 sees, in pixels.
+    """
+
+    def __init__(self, alex: float = 1.0, vgg: float = 1.0, window: int = 64) -> None:
+        super().__init__()
+        self.alex, self.vgg, self.window = alex, vgg, window
+        self.nets = nn.ModuleDict()
+        if alex:
+            self.nets["alex"] = load_lpips("alex")
+        if vgg:
+            self.nets["vgg"] = load_lpips("vgg")
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor, x_hat: Tensor, rng: np.random.Generator) -> Tensor:
+        """Two batches (N, 3, S, S) in [-1, 1] to a scalar; ``rng`` draws shift and scale."""
+        loss = F.l1_loss(x_hat.float(), x)
+        if self.alex:
+            top, left = rng.integers(0, 8, size=2)
+            a, b = x[..., top:, left:], x_hat[..., top:, left:]
+            if rng.random() < 0.5:
+                scale = float(rng.uniform(0.7, 1.3))
+                a, b = (F.interpolate(i, scale_factor=scale, mode="bilinear") for i in (a, b))
+            loss = loss + self.alex * lpips_distance(self.nets["alex"], a, b)
+        if self.vgg:
+            top, left = rng.integers(0, x.shape[-1] - self.window + 1, size=2)
+            rows, columns = slice(top, top + self.window), slice(left, left + self.window)
+            # Every other picture: VGG16 costs more than the codec itself.
+            a, b = x[::2, :, rows, columns], x_hat[::2, :, rows, columns]
+            loss = loss + self.vgg * lpips_distance(self.nets["vgg"], a, b)
+        return loss
+
+
+def lpips_distance(metric: nn.Module, x: Tensor, x_hat: Tensor) -> Tensor:
+    """Mean LPIPS of a batch, with the features in the caller's autocast type.
+
+    The package's own forward would take the differences of normalised features in bf16 too,
+    where little is left of them; here they are taken in fp32.
+    """
+    with torch.no_grad():
+        reference = metric.net(metric.scaling_layer(x))
+    features = metric.net(metric.scaling_layer(x_hat))
+    total = torch.zeros(())
+    with torch.autocast(x.device.type, enabled=False):
+        for lin, a, b in zip(metric.lins, reference, features):
+            difference = (F.normalize(a.float()) - F.normalize(b.float())).square()
+            total = total + lin(difference).mean()
+    return total

@@ -1,0 +1,82 @@
+"""The architectures as CompressAI's zoo offers them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .architectures import ARCHITECTURES
+from .rates import LADDER
+from .codec import VQGANCodec
+
+
+def _load(
+    architecture: str, quality: int, metric: str, pretrained: bool, progress: bool, **kwargs: Any
+) -> VQGANCodec:
+    if quality not in range(1, len(LADDER) + 1):
+        raise ValueError(f'Invalid quality "{quality}", should be between (1, {len(LADDER)})')
+    if metric not in ("mse", "ms-ssim", "lpips"):
+        raise ValueError(f'Invalid metric "{metric}"')
+    if pretrained:
+        from .pretrained import pretrained_weights
+
+        return pretrained_weights(architecture, progress).codec(quality)
+    return ARCHITECTURES[architecture](LADDER[quality - 1], **kwargs)  # type: ignore[arg-type]
+
+
+def mao2024_vqgan(
+    quality: int,
+    metric: str = "mse",
+    pretrained: bool = False,
+    progress: bool = True,
+    **kwargs: Any,
+) -> VQGANCodec:
+    """VQGAN f16 of taming-transformers with a clustered codebook (Mao et al., 2024).
+
+    Args:
+        quality: 1 to 9, for K = 8 to 2048 codewords.
+        metric: accepted because CompressAI's tools pass one; there is one set of weights.
+        pretrained: load the published checkpoint, from the cache or by download.
+        progress: show a bar while downloading.
+
+    Raises:
+        ValueError: for another quality or metric.
+        CodecError: when the checkpoint cannot be had; the message says what to do.
+    """
+    return _load("mao2024-vqgan", quality, metric, pretrained, progress, **kwargs)
+
+
+def mao2024_vqgan_lite(
+    quality: int,
+    metric: str = "mse",
+    pretrained: bool = False,
+    progress: bool = True,
+    **kwargs: Any,
+) -> VQGANCodec:
+    """The same method with small convolutional networks made for CPUs.
+
+    Args:
+        quality: 1 to 9, for K = 8 to 2048 codewords.
+        metric: accepted because CompressAI's tools pass one; there is one set of weights.
+        pretrained: load the weights that the package ships.
+        progress: unused: nothing is downloaded.
+
+    Raises:
+        ValueError: for another quality or metric.
+    """
+    return _load("mao2024-vqgan-lite", quality, metric, pretrained, progress, **kwargs)
+
+
+ENTRY_POINTS = {"mao2024-vqgan": mao2024_vqgan, "mao2024-vqgan-lite": mao2024_vqgan_lite}
+
+
+def register() -> None:
+    """Add both architectures to CompressAI's zoo and registry; calling it again is harmless."""
+    import compressai.zoo
+    import compressai.zoo.image
+    from compressai.registry import register_model
+
+    for name, entry_point in ENTRY_POINTS.items():
+        compressai.zoo.image_models[name] = entry_point
+        compressai.zoo.models[name] = entry_point
+        compressai.zoo.image.model_architectures[name] = ARCHITECTURES[name]
+        register_model(name)(ARCHITECTURES[name])
