@@ -22,9 +22,7 @@ class Mao2024VQGAN(VQGANCodec):
 
     max_pixels = 1 << 22  # its attention holds a matrix of (pixels / 256) squared
 
-    def __init__(
-        self, codebook_size: int, latent_channels: int = 256, width: int = WIDTH
-    ) -> None:
+    def __init__(self, codebook_size: int, latent_channels: int = 256, width: int = WIDTH) -> None:
         encoder = TamingEncoder(latent_channels, width)
         decoder = TamingDecoder(latent_channels, width)
         super().__init__(encoder, decoder, codebook_size, latent_channels)

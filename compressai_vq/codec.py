@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .codebook import Codebook
 from .index_coder import IndexCoder
+from .networks.memory_layout import like_weights
 
 STRIDE = 16
 """Side in pixels of the block that one index stands for."""
@@ -79,14 +80,10 @@ class VQGANCodec(CompressionModel):
     # -- image <-> indices ---------------------------------------------------------------
 
     def _latent(self, x: Tensor) -> Tensor:
-        weight = _convolution(self.encoder)
-        x = 2 * pad_to_stride(x).to(weight.dtype) - 1
-        return self.encoder(x.contiguous(memory_format=_layout(weight)), self.rate)
+        return self.encoder(like_weights(2 * pad_to_stride(x) - 1, self.encoder), self.rate)
 
     def _image(self, codewords: Tensor) -> Tensor:
-        weight = _convolution(self.decoder)
-        z = codewords.to(weight.dtype).contiguous(memory_format=_layout(weight))
-        y = self.decoder(z, self.rate)
+        y = self.decoder(like_weights(codewords, self.decoder), self.rate)
         # bf16 cannot tell neighbouring 8-bit pixel values apart.
         y = y.float() if y.dtype == torch.bfloat16 else y
         return ((y + 1) / 2).contiguous()
@@ -152,13 +149,3 @@ def pad_to_stride(x: Tensor, stride: int = STRIDE) -> Tensor:
     if not bottom and not right:
         return x
     return F.pad(x, (0, right, 0, bottom), mode="replicate")
-
-
-def _convolution(network: nn.Module) -> Tensor:
-    """A weight that shows the network's type and memory format."""
-    return next(p for p in network.parameters() if p.dim() == 4 and p.shape[-1] > 1)
-
-
-def _layout(weight: Tensor) -> torch.memory_format:
-    last = weight.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if last else torch.contiguous_format

@@ -61,9 +61,7 @@ class FileCodec:
         out = self.codec(quality).compress(to_unit(picture).to(self.device))
         architecture, fingerprint = self.weights.architecture, self.weights.fingerprint
         payload = out["strings"][0][0]
-        return Container(
-            architecture, quality, fingerprint[:2], width, height, payload
-        ).to_bytes()
+        return Container(architecture, quality, fingerprint[:2], width, height, payload).to_bytes()
 
     def compress_to_fit(self, picture: Tensor, max_bytes: int) -> tuple[bytes, int]:
         """The file of the highest quality that has at most ``max_bytes``, and that quality.
@@ -77,9 +75,7 @@ class FileCodec:
             if len(data) <= max_bytes:
                 return data, quality
             smallest = min(smallest or len(data), len(data))
-        raise CodecError(
-            f"no quality fits in {max_bytes} bytes: the smallest file has {smallest}"
-        )
+        raise CodecError(f"no quality fits in {max_bytes} bytes: the smallest file has {smallest}")
 
     def decompress(self, data: bytes) -> Tensor:
         """The contents of a file to the picture, uint8 (3, H, W).

@@ -114,7 +114,9 @@ def _codebooks(
 
 
 @torch.no_grad()
-def _spool_latents(state: dict[str, Tensor], folder: Path, spool: IO[bytes], progress: bool) -> int:
+def _spool_latents(
+    state: dict[str, Tensor], folder: Path, spool: IO[bytes], progress: bool
+) -> int:
     """Write the latents of a folder's photographs to a file; returns how many there were.
 
     Clustering needs all latents twice, and they are too many for memory: 4 MiB a photograph.

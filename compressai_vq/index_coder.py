@@ -27,6 +27,11 @@ from .frequencies import PRECISION, cumulative, integer_weights, quantized_frequ
 ONE_LEVEL_LIMIT = 2048
 _BUFFERS = ("_quantized_cdf", "_cdf_length", "_offset")
 
+# The encoder's buffer has one 32-bit word for each symbol.  It writes two words and up to one
+# for every second symbol: for fewer than three symbols it can write outside of the buffer.
+_FEWEST_SYMBOLS = 3
+_FILLER = [0, (1 << PRECISION) - 1, 1 << PRECISION, 1 << PRECISION]  # symbol 0 is as good as free
+
 
 class IndexCoder(EntropyModel):
     """Static entropy model of codeword indices.
@@ -40,6 +45,9 @@ class IndexCoder(EntropyModel):
     """
 
     usage: Tensor
+    _quantized_cdf: Tensor
+    _cdf_length: Tensor
+    _offset: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -102,7 +110,7 @@ class IndexCoder(EntropyModel):
 
     # -- EntropyModel --------------------------------------------------------------------
 
-    def forward(self, indices: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, indices: Tensor) -> Tensor:
         """Likelihood of each index.
 
         In evaluation, once :meth:`update` was called, these are the very probabilities that
@@ -125,15 +133,22 @@ class IndexCoder(EntropyModel):
             probabilities = self._coded_probabilities()
         return self.likelihood_lower_bound(probabilities[indices])
 
-    def compress(self, indices: Tensor) -> list[bytes]:  # type: ignore[override]
-        """Index maps (N, h, w) to N byte strings of a multiple of 4 bytes each."""
+    def compress(self, indices: Tensor) -> list[bytes]:
+        """Index maps (N, h, w) to N byte strings of a multiple of 4 bytes each.
+
+        Raises:
+            ValueError: for empty maps and for indices that are not in [0, K).
+        """
         self._check_cdf_size()
+        # On either the coder would end the process.
+        if not indices.numel():
+            raise ValueError("an index map cannot be empty")
+        if indices.min() < 0 or indices.max() >= self.size:
+            raise ValueError(f"indices must be between 0 and {self.size - 1}")
         tables = self._tables()
         return [self._encode(m.flatten().tolist(), tables) for m in indices.cpu()]
 
-    def decompress(  # type: ignore[override]
-        self, strings: list[bytes], shape: tuple[int, int]
-    ) -> Tensor:
+    def decompress(self, strings: list[bytes], shape: tuple[int, int]) -> Tensor:
         """Byte strings to index maps, int64 (N, h, w).
 
         Raises:
@@ -146,38 +161,41 @@ class IndexCoder(EntropyModel):
         return torch.tensor(maps, device=self._quantized_cdf.device).view(-1, *shape)
 
     def _tables(self) -> tuple[list[list[int]], list[int], list[int]]:
-        return self._quantized_cdf.tolist(), self._cdf_length.tolist(), self._offset.tolist()
+        """What the coder takes, with the filler's CDF as the last."""
+        return (
+            [*self._quantized_cdf.tolist(), _FILLER],
+            [*self._cdf_length.tolist(), len(_FILLER)],
+            [*self._offset.tolist(), 0],
+        )
 
     def _encode(self, indices: list[int], tables: tuple[Any, ...]) -> bytes:
-        if len(indices) == 1:
-            indices = indices * 2  # the coder corrupts memory when given a single symbol
-        high = [i >> self.low_bits for i in indices]
-        if not self.low_bits:
-            return self.entropy_coder.encode_with_indexes(high, [0] * len(high), *tables)
-        mask = (1 << self.low_bits) - 1
-        low = [i & mask for i in indices]
-        contexts = [0] * len(high) + [h + 1 for h in high]
-        return self.entropy_coder.encode_with_indexes(high + low, contexts, *tables)
+        symbols, contexts = [i >> self.low_bits for i in indices], [0] * len(indices)
+        if self.low_bits:
+            contexts += [high + 1 for high in symbols]
+            symbols += [i & ((1 << self.low_bits) - 1) for i in indices]
+        missing = max(_FEWEST_SYMBOLS - len(symbols), 0)
+        symbols += [0] * missing
+        contexts += [len(tables[0]) - 1] * missing
+        return self.entropy_coder.encode_with_indexes(symbols, contexts, *tables)
 
     def _decode(self, string: bytes, count: int, tables: tuple[Any, ...]) -> list[int]:
         from compressai import ans
 
-        symbols = max(count, 2)
         if len(string) < 8 or len(string) % 4:
             raise CodecError(f"index stream of {len(string)} bytes is damaged")
         decoder = ans.RansDecoder()
         # The coder does not check bounds.  No symbol takes more than one 32-bit word, so
         # with this much behind it no stream can lead it past the end.
-        decoder.set_stream(string + bytes(4 * (2 if self.low_bits else 1) * symbols))
-        indices = decoder.decode_stream([0] * symbols, *tables)
+        decoder.set_stream(string + bytes(4 * (2 if self.low_bits else 1) * count))
+        indices = decoder.decode_stream([0] * count, *tables)
         if self.low_bits:
             low = decoder.decode_stream([h + 1 for h in indices], *tables)
             indices = [h << self.low_bits | rest for h, rest in zip(indices, low, strict=True)]
         # Decoding never fails by itself; but only the stream that was written comes out of
         # encoding its own result again.
-        if max(indices) >= self.size or self._encode(indices[:count], tables) != string:
+        if max(indices) >= self.size or self._encode(indices, tables) != string:
             raise CodecError("index stream is damaged or was written with other frequencies")
-        return indices[:count]
+        return indices
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # The CDFs' shapes follow from the frequencies: take those of the saved ones.

@@ -28,6 +28,12 @@ _STORAGES = {
     "DoubleStorage": torch.float64,
     "HalfStorage": torch.float16,
     "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
 }
 _ReadStorage = Callable[[str], bytes]
 
@@ -39,6 +45,7 @@ class Inert(dict):
     """
 
     origin = ("", "")  # module and name; of a subclass for each name in a pickle
+    arguments: tuple[Any, ...]
 
     def __new__(cls, *arguments: Any, **_: Any) -> Inert:
         self = super().__new__(cls)
@@ -50,7 +57,7 @@ class Inert(dict):
 
     # Any object may be a key of a pickled dict or an item of a pickled set.
     __hash__ = object.__hash__  # type: ignore[assignment]
-    __eq__ = object.__eq__  # type: ignore[assignment]
+    __eq__ = object.__eq__
 
     def __setstate__(self, state: Any) -> None:
         """Ignore the state."""
@@ -74,19 +81,25 @@ class _Storage:
             raise ValueError("it refers to something that is not a storage")
         if not (isinstance(count, int) and count >= 0):
             raise ValueError("a storage has no valid size")
-        self.dtype = _STORAGES.get(storage.origin[1])
+        self.dtype = _STORAGES.get(storage.origin[1])  # of one that is not wanted, any will do
         self.count = count
 
 
 # The unpickler written in Python: the one in C makes room for any memo index that a
 # hostile file names, up to many gigabytes.
 class _InertUnpickler(pickle._Unpickler):
+    def __init__(self, file: IO[bytes]) -> None:
+        # Of checkpoints from Python 2, strings of bytes: any encoding will do that never fails.
+        super().__init__(file, encoding="latin1")
+        self.storages: list[_Storage] = []
+
     def find_class(self, module: str, name: str) -> Any:
         # A new class each time, so that nothing a pickle sets on one outlives its reading.
         return type("Inert", (Inert,), {"origin": (module, name)})
 
     def persistent_load(self, pid: Any) -> Any:
-        return _Storage(pid)
+        self.storages.append(_Storage(pid))
+        return self.storages[-1]
 
     def get_extension(self, code: int) -> None:
         raise pickle.UnpicklingError("extension codes are not read")
@@ -132,7 +145,7 @@ def _open_zip(archive: zipfile.ZipFile) -> tuple[Any, _ReadStorage]:
         raise ValueError("its tensors are big-endian")
     if archive.getinfo(pickled).file_size > _PICKLE_LIMIT:
         raise ValueError("its pickle is too large")
-    root = _InertUnpickler(io.BytesIO(archive.read(pickled)), encoding="latin1").load()
+    root = _InertUnpickler(io.BytesIO(archive.read(pickled))).load()
     return root, lambda key: archive.read(f"{folder}data/{key}")
 
 
@@ -142,11 +155,10 @@ def _open_legacy(file: IO[bytes]) -> tuple[Any, _ReadStorage]:
         raise ValueError("it is not a torch file")
     _InertUnpickler(file).load()
     _InertUnpickler(file).load()
-    unpickler = _InertUnpickler(file, encoding="latin1")
+    unpickler = _InertUnpickler(file)
     root = unpickler.load()
     keys = _InertUnpickler(file).load()
-    storages = [value for value in unpickler.memo.values() if isinstance(value, _Storage)]
-    item_sizes = {s.key: s.dtype.itemsize for s in storages if s.dtype}
+    item_sizes = {s.key: s.dtype.itemsize for s in unpickler.storages if s.dtype}
     places = {}
     for key in keys:
         (count,) = struct.unpack("<q", file.read(8))
@@ -170,11 +182,11 @@ def _tensor(record: Any, read: _ReadStorage) -> Tensor:
     if origin != ("torch._utils", "_rebuild_tensor_v2"):
         raise ValueError("an entry is not a tensor")
     storage, offset, shape, strides = record.arguments[:4]
+    if storage.dtype is None:
+        raise ValueError("a tensor is of a type that is not read")
     for number in (offset, *shape, *strides):
         if not isinstance(number, int) or not 0 <= number <= storage.count:
-            raise ValueError("a tensor has no valid shape")
-    if not isinstance(storage, _Storage) or storage.dtype is None:
-        raise ValueError("an entry is not a tensor of floats")
+            raise ValueError("a tensor does not fit into its storage")
     last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     data = read(storage.key)
     if len(data) != storage.count * storage.dtype.itemsize or not (

@@ -5,7 +5,7 @@
     encoder.*, decoder.*          the networks, shared by all rates
     codebooks.{1..9}              codewords (K, D)
     log2_frequencies.{1..9}       how often each is used, fp32 (K,), in bits
-    metadata: architecture, calibration ("counted on ..." or "uniform")
+    metadata, as JSON: architecture, calibration ("counted on ..." or "uniform")
 
 A file is known by its fingerprint, the SHA-256 of its bytes.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from .atomic_file import write_atomically
 from .codec import VQGANCodec
 from .errors import CodecError
 
+_METADATA = "compressai_vq"
 PACKAGED = Path(__file__).parent / "weights"
 
 
@@ -52,22 +54,25 @@ class LadderWeights:
             raise CodecError(f"cannot read weights {path}: {error.strerror}") from error
         try:
             with safetensors.safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
+                facts = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
             tensors = safetensors.torch.load(data)
-        except safetensors.SafetensorError as error:
+        except (safetensors.SafetensorError, json.JSONDecodeError) as error:
             raise CodecError(f"{path} is not a safetensors file: {error}") from error
-        if metadata.get("architecture") not in ARCHITECTURES:
+        if facts.get("architecture") not in ARCHITECTURES:
             raise CodecError(f"{path} holds no weights of this package")
         return cls(
-            metadata["architecture"],
-            metadata.get("calibration", "unknown"),
+            facts["architecture"],
+            facts.get("calibration", "unknown"),
             tensors,
             hashlib.sha256(data).digest(),
         )
 
     def save(self, path: Path) -> bytes:
         """Write the file; returns its fingerprint."""
-        metadata = {"architecture": self.architecture, "calibration": self.calibration}
+        # One key: of several, safetensors would change the order from run to run, and with it
+        # the fingerprint.
+        facts = {"architecture": self.architecture, "calibration": self.calibration}
+        metadata = {_METADATA: json.dumps(facts, sort_keys=True)}
         tensors = {name: value.contiguous() for name, value in self.tensors.items()}
         data = safetensors.torch.save(tensors, metadata)
         write_atomically(path, data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from .codec import VQGANCodec
+from .networks.memory_layout import channels_last
 
 
 def has_fast_bf16() -> bool:
@@ -35,5 +36,5 @@ def for_inference(
     if precision == "bf16":
         networks.to(torch.bfloat16)
     if codec.prefers_bf16:
-        networks.to(memory_format=torch.channels_last)
+        channels_last(networks)
     return codec

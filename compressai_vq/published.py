@@ -16,8 +16,7 @@ from .taming_checkpoint import read_taming_checkpoint
 # under this name, and the checkpoint in it.
 CHECKPOINT_NAME = "vqgan_imagenet_f16_16384.ckpt"
 CHECKPOINT_URL = (
-    "https://heibox.uni-heidelberg.de/d/a7530b09fed84f80a887/files/"
-    "?p=%2Fckpts%2Flast.ckpt&dl=1"
+    "https://heibox.uni-heidelberg.de/d/a7530b09fed84f80a887/files/?p=%2Fckpts%2Flast.ckpt&dl=1"
 )
 
 

@@ -52,8 +52,10 @@ def read_taming_checkpoint(path: Path) -> dict[str, Tensor]:
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
+    path.open("rb").close()  # its own error for a missing file says too little
     with safetensors.safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys() if name.startswith(_WANTED)}
+        names = [name for name in file.keys() if name.startswith(_WANTED)]  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in names}
 
 
 def _torch_file(path: Path) -> dict[str, Any]:
@@ -94,9 +96,13 @@ def _checked(state: dict[str, Any]) -> dict[str, Tensor]:
     for name, value in renamed.items():
         if name not in expected:
             raise ValueError(f"{theirs[name]} does not belong to it")
-        if not torch.isfinite(value).all():
+        renamed[name] = value.float()
+        if not torch.isfinite(renamed[name]).all():
             raise ValueError(f"{theirs[name]} has values that are not finite")
-    return {name: renamed[name].detach().float().contiguous().clone() for name in expected}
+    return {
+        name: renamed[name].detach().clone(memory_format=torch.contiguous_format)
+        for name in expected
+    }
 
 
 def _is_plain(value: Tensor) -> bool:
@@ -136,4 +142,3 @@ def _taming_name(name: str) -> str:
     for part in ("encoder.", "decoder."):
         name = name.removeprefix(part) if "quant_conv" in name else name
     return name.replace("coder.net.", "coder.")
-

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .architectures import ARCHITECTURES
-from .rates import LADDER
 from .codec import VQGANCodec
+from .rates import LADDER
 
 
 def _load(

@@ -34,7 +34,7 @@ def load_dists(allow_download: bool = True) -> nn.Module:
     metric.beta.data.copy_(heads["beta"])
     for stage in metric.children():
         for index, layer in stage.named_children():
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 layer.weight.data.copy_(weights[f"features.{index}.weight"])
                 layer.bias.data.copy_(weights[f"features.{index}.bias"])
     return metric.eval().requires_grad_(False)

@@ -27,7 +27,7 @@ def load_lpips(net: str = "alex", allow_download: bool = True) -> nn.Module:
     metric = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     for slice_ in metric.net.children():
         for index, layer in slice_.named_children():
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 layer.weight.data.copy_(weights[f"features.{index}.weight"])
                 layer.bias.data.copy_(weights[f"features.{index}.bias"])
     return metric.eval().requires_grad_(False)

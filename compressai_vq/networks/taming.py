@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from typing import cast
 
 import torch.nn as nn
 from taming.modules.diffusionmodules.model import Decoder, Encoder
@@ -51,7 +52,7 @@ class _Level(nn.Module):
 
     @property
     def downsample(self) -> nn.Module:
-        return self.halve
+        return cast(nn.Module, self.halve)
 
 
 class TamingEncoder(nn.Module):

@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     config = TrainingConfig.load(arguments.config or _CONFIGS / f"{arguments.stage}.toml")
     torch.manual_seed(config.seed)
+    torch.set_flush_denormal(True)
     pictures = load_photographs(arguments.data, config.crop)
     validation = load_photographs(arguments.validation, 304)
     if arguments.stage == "pretrain":

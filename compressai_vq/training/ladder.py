@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn as nn
@@ -45,6 +45,10 @@ class Ladder(nn.Module):
         """The rates that have a codebook."""
         return [int(rate) for rate in self.codebooks]
 
+    def codebook(self, rate: int) -> EmaCodebook:
+        """The codebook of one rate."""
+        return cast(EmaCodebook, self.codebooks[str(rate)])
+
     def forward(self, x: Tensor, rates: Tensor, quantize: bool = True) -> LadderOutput:
         """Images (N, 3, H, W) in [-1, 1], the n-th at the rate ``rates[n]``."""
         latent = self.encoder(x, rates).float()
@@ -58,7 +62,7 @@ class Ladder(nn.Module):
         for rate in rates.unique().tolist():
             vectors = last[rates == rate]
             flat = vectors.detach().reshape(-1, last.shape[-1])
-            words, indices = self.codebooks[str(rate)](flat)
+            words, indices = self.codebook(rate)(flat)
             codewords[rates == rate] = words.view_as(vectors)
             assigned[rate] = (flat, indices)
         commitment = F.mse_loss(last, codewords)
@@ -74,9 +78,8 @@ def covariance_penalty(vectors: Tensor) -> Tensor:
     three or four dimensions of the latent carry anything and neither encoder nor decoder
     gets a gradient to bring the others back.
     """
-    centred = vectors - vectors.mean(0)
-    covariance = centred.t() @ centred / len(centred)
-    return (covariance - torch.eye(covariance.shape[0])).square().sum()
+    covariance = torch.cov(vectors.t())
+    return (covariance - torch.eye(len(covariance))).square().sum()
 
 
 @torch.no_grad()

@@ -8,6 +8,8 @@ stride, judges a random window.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn as nn
@@ -15,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..metrics.lpips import load_lpips
+from ..networks.memory_layout import channels_last
 
 
 class PerceptualLoss(nn.Module):
@@ -34,7 +37,7 @@ class PerceptualLoss(nn.Module):
             self.nets["alex"] = load_lpips("alex")
         if vgg:
             self.nets["vgg"] = load_lpips("vgg")
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def forward(self, x: Tensor, x_hat: Tensor, rng: np.random.Generator) -> Tensor:
         """Two batches (N, 3, S, S) in [-1, 1] to a scalar; ``rng`` draws shift and scale."""
@@ -55,7 +58,7 @@ class PerceptualLoss(nn.Module):
         return loss
 
 
-def lpips_distance(metric: nn.Module, x: Tensor, x_hat: Tensor) -> Tensor:
+def lpips_distance(metric: Any, x: Tensor, x_hat: Tensor) -> Tensor:
     """Mean LPIPS of a batch, with the features in the caller's autocast type.
 
     The package's own forward would take the differences of normalised features in bf16 too,
@@ -66,7 +69,7 @@ def lpips_distance(metric: nn.Module, x: Tensor, x_hat: Tensor) -> Tensor:
     features = metric.net(metric.scaling_layer(x_hat))
     total = torch.zeros(())
     with torch.autocast(x.device.type, enabled=False):
-        for lin, a, b in zip(metric.lins, reference, features):
+        for lin, a, b in zip(metric.lins, reference, features, strict=True):
             difference = (F.normalize(a.float()) - F.normalize(b.float())).square()
             total = total + lin(difference).mean()
     return total

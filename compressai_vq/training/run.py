@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..networks.lite import NUM_RATES
+from ..networks.memory_layout import channels_last
 from .ladder import Ladder, LadderOutput
 from .perceptual import PerceptualLoss, lpips_distance
 from .photographs import random_crops
@@ -68,7 +69,7 @@ class TrainingRun:
         pictures: list[Tensor],
         validation: list[Tensor],
     ) -> None:
-        self.model = model.to(memory_format=torch.channels_last)
+        self.model = channels_last(model)
         self.config, self.folder = config, folder
         self.pictures, self.validation = pictures, validation
         self.loss = PerceptualLoss(config.alex, config.vgg)
@@ -118,7 +119,7 @@ class TrainingRun:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         for rate, (vectors, indices) in output.assigned.items():
-            self.model.codebooks[str(rate)].update(vectors, indices, self.generator)
+            self.model.codebook(rate).update(vectors, indices, self.generator)
         for name, value in self.model.state_dict().items():
             self.average[name].lerp_(value, 1 - config.average if self.step > 500 else 0.05)
         return loss.item()
@@ -136,7 +137,7 @@ class TrainingRun:
     def _fill_codebooks(self) -> None:
         """Start every codebook from latents of the encoder as it is now."""
         for rate in self.model.rates:
-            book = self.model.codebooks[str(rate)]
+            book = self.model.codebook(rate)
             vectors: list[Tensor] = []
             seed = self.config.seed + 1
             while sum(map(len, vectors)) < 2 * len(book.weight):

@@ -10,8 +10,8 @@ from torch import Tensor
 from ..clustering import cluster_ladder
 from ..networks.lite import NUM_RATES
 from .ladder import Ladder, share_rate
-from .usage import count_usage
 from .run import TrainingConfig
+from .usage import count_usage
 
 _LARGE = NUM_RATES - 1  # the rate whose normalisation pretraining uses
 
@@ -34,7 +34,7 @@ def finetune_model(config: TrainingConfig, pretrained: Path, pictures: list[Tens
     state = torch.load(pretrained, weights_only=True)["average"]
     large = Ladder({_LARGE: state[f"codebooks.{_LARGE}.weight"]}, config.decay)
     large.load_state_dict(state)
-    book = large.codebooks[str(_LARGE)]
+    book = large.codebook(_LARGE)
     photographs = pictures[:: max(1, len(pictures) // 1000)]
     counts = count_usage(large, photographs)[_LARGE]
     ladder = cluster_ladder(book.weight, counts, seed=config.seed)

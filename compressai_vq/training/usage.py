@@ -5,14 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..networks.memory_layout import channels_last
 from .ladder import Ladder
 
 
 @torch.no_grad()
 def count_usage(model: Ladder, photographs: list[Tensor]) -> dict[int, Tensor]:
     """How often each codeword of each rate is used, by rate."""
-    model = model.eval().to(memory_format=torch.channels_last)
-    counts = {rate: torch.zeros(len(model.codebooks[str(rate)].weight)) for rate in model.rates}
+    model = channels_last(model.eval())
+    counts = {rate: torch.zeros(len(model.codebook(rate).weight)) for rate in model.rates}
     for picture in photographs:
         height, width = (side // 16 * 16 for side in picture.shape[1:])
         x = picture[None, :, :height, :width].float().div(127.5).sub(1.0)
@@ -21,6 +22,6 @@ def count_usage(model: Ladder, photographs: list[Tensor]) -> dict[int, Tensor]:
             with torch.autocast("cpu", torch.bfloat16):
                 latent = model.encoder(x, rate)
             vectors = latent.float().permute(0, 2, 3, 1).flatten(0, 2)
-            _, indices = model.codebooks[str(rate)](vectors)
+            _, indices = model.codebook(rate)(vectors)
             total += torch.bincount(indices, minlength=len(total))
     return counts

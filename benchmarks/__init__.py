@@ -1,0 +1,1 @@
+"""Measurements and demonstrations; ``python -m benchmarks`` sets up and runs the main one."""

@@ -1,0 +1,42 @@
+"""``python -m tests [pytest arguments]``: set up what is needed, then lint, types and tests.
+
+Two arguments are ours: ``--slow`` runs the slow tests too, ``--lint`` runs no tests at all.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks.environment import ensure_environment, run_in_environment
+
+CHECKS = {
+    "ruff check": ("-m", "ruff", "check", "."),
+    "ruff format": ("-m", "ruff", "format", "--check", "."),
+    "mypy": ("-m", "mypy"),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run every check, whether or not another failed; returns 0 if none did."""
+    commands = dict(CHECKS)
+    if "--lint" in arguments:
+        arguments = [argument for argument in arguments if argument != "--lint"]
+    else:
+        # An empty expression after -m undoes the "not slow" in pyproject.toml.
+        options = [part for a in arguments for part in (("-m", "") if a == "--slow" else (a,))]
+        # Last, so that its closing line is the last thing that is printed when all is well.
+        commands["pytest"] = ("-m", "pytest", *options)
+
+    ensure_environment()
+    failed = []
+    for name, command in commands.items():
+        print(f"== {name}", flush=True)
+        if run_in_environment(*command) != 0:
+            failed.append(name)
+    if failed:
+        print(f"== failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

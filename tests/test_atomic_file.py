@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from compressai_vq.atomic_file import write_atomically
+from compressai_vq.errors import CodecError
+
+
+def test_writes_and_overwrites(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write_atomically(path, b"first, and longer")
+    write_atomically(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+@pytest.mark.parametrize(("mask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0, 0o666)])
+def test_permissions_are_those_of_any_new_file(tmp_path: Path, mask: int, expected: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "a.bin", b"data")
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == expected
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace", "chmod"])
+def test_failure_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, failing, fail)
+    with pytest.raises(CodecError, match=r"cannot write .*a\.bin: No space left on device"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "a.bin", b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    places = ("missing/a.bin", "folder", "file/a.bin", 300 * "x")
+    for place in places:
+        with pytest.raises(CodecError, match="cannot write"):
+            write_atomically(tmp_path / place, b"data")
+    left = {path.name for path in tmp_path.rglob("*")}
+    assert left == {"folder", "file"}

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import copy
+import functools
+import pickle
+
+import pytest
+import torch
+import torch.nn.functional as F
+from compressai.models import CompressionModel
+from torch import Tensor
+
+from compressai_vq.architectures import Mao2024VQGAN, Mao2024VQGANLite
+from compressai_vq.codec import VQGANCodec, pad_to_stride
+from compressai_vq.errors import CodecError
+
+from .fixtures import photograph
+from .taming_reference import one_thread  # noqa: F401
+
+NAMES = ("mao2024-vqgan", "mao2024-vqgan-lite")
+architectures = pytest.mark.parametrize("name", NAMES)
+SIZES = [(1, 1), (1, 100), (33, 17), (48, 32)]
+
+
+def new_codec(name: str) -> VQGANCodec:
+    """Untrained, with codewords where its latents are."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        codec: VQGANCodec
+        if name == "mao2024-vqgan":
+            codec = Mao2024VQGAN(16, latent_channels=16, width=32)
+        else:
+            codec = Mao2024VQGANLite(16, latent_channels=4)
+    with torch.no_grad():
+        latents = codec._latent(images(64, 64)).permute(0, 2, 3, 1).flatten(0, 2)
+        codec.codebook.weight.copy_(latents[::2])
+    codec.update()
+    return codec.eval()
+
+
+shared_codec = functools.cache(new_codec)  # for tests that do not change it
+
+
+def images(height: int, width: int) -> Tensor:
+    """Two photographs, (2, 3, H, W) in [0, 1]."""
+    return torch.stack([photograph(height, width, which) for which in (0, 1)]).float() / 255
+
+
+def same(a: VQGANCodec, b: VQGANCodec) -> None:
+    """Both write the same and read the same."""
+    x = images(32, 48)
+    written = a.compress(x)
+    assert b.compress(x) == written
+    assert torch.equal(a.decompress(**written)["x_hat"], b.decompress(**written)["x_hat"])
+
+
+@architectures
+@pytest.mark.parametrize("size", SIZES)
+def test_contract(name: str, size: tuple[int, int]) -> None:
+    codec = shared_codec(name)
+    x = images(*size)
+    rows, columns = -(-size[0] // 16), -(-size[1] // 16)
+
+    out = codec(x)
+    assert out["x_hat"].shape == x.shape
+    likelihoods = out["likelihoods"]["indices"]
+    assert likelihoods.shape == (2, rows, columns)
+    assert ((likelihoods > 0) & (likelihoods <= 1)).all()
+
+    written = codec.compress(x)
+    assert written.keys() == {"strings", "shape"}
+    assert tuple(written["shape"]) == (rows, columns)
+    (strings,) = written["strings"]
+    assert [type(string) for string in strings] == [bytes, bytes]
+    for string, shares in zip(strings, likelihoods, strict=True):
+        estimate = -shares.log2().sum().item() / 8
+        assert abs(len(string) - estimate) <= 0.005 * estimate + 8
+
+    x_hat = codec.decompress(written["strings"], written["shape"])["x_hat"]
+    assert x_hat.shape == (2, 3, 16 * rows, 16 * columns)
+    assert x_hat.min() >= 0 and x_hat.max() <= 1
+    assert x_hat.std() > 0.001
+    crop = x_hat[..., : size[0], : size[1]]
+    assert torch.allclose(out["x_hat"].clamp(0, 1), crop, atol=1e-5)
+
+
+@architectures
+@pytest.mark.parametrize("size", [(33, 17), (48, 32)])
+def test_a_batch_is_its_members(name: str, size: tuple[int, int]) -> None:
+    codec, x = shared_codec(name), images(*size)
+    written = codec.compress(x)
+    decoded = codec.decompress(**written)["x_hat"]
+    for n in range(len(x)):
+        alone = codec.compress(x[n : n + 1])
+        assert alone["strings"][0] == [written["strings"][0][n]]
+        x_hat = codec.decompress(**alone)["x_hat"]
+        assert torch.allclose(x_hat[0], decoded[n], atol=1e-4)
+
+
+@architectures
+def test_indices_come_through_exactly(name: str) -> None:
+    codec, x = shared_codec(name), images(64, 64)
+    indices = codec.encode(x)
+    assert indices.unique().numel() > 4
+    written = codec.compress(x)
+    found = codec.index_coder.decompress(written["strings"][0], written["shape"])
+    assert torch.equal(found, indices)
+    assert torch.equal(codec.decode(indices), codec.decompress(**written)["x_hat"])
+
+
+@architectures
+def test_from_state_dict(name: str) -> None:
+    codec = shared_codec(name)
+    loaded = type(codec).from_state_dict(codec.state_dict())
+    assert isinstance(loaded, CompressionModel)
+    assert loaded.rate == codec.rate
+    assert loaded.update() is False
+    same(codec, loaded.eval())
+    # CompressAI's tools do this with every checkpoint.
+    assert loaded.update(force=True) is True
+    same(codec, loaded)
+
+
+@architectures
+def test_from_state_dict_before_update(name: str) -> None:
+    codec = new_codec(name)
+    state = codec.state_dict()
+    for buffer in ("_quantized_cdf", "_cdf_length", "_offset"):
+        state[f"index_coder.{buffer}"] = torch.IntTensor()
+    loaded = type(codec).from_state_dict(state).eval()
+    with pytest.raises(ValueError, match="update"):
+        loaded.compress(images(16, 16))
+    assert loaded.update() is True
+    same(codec, loaded)
+
+
+@architectures
+@pytest.mark.parametrize("way", ["deepcopy", "pickle"])
+def test_copies(name: str, way: str) -> None:
+    codec = shared_codec(name)
+    copied = copy.deepcopy(codec) if way == "deepcopy" else pickle.loads(pickle.dumps(codec))
+    same(codec, copied)
+
+
+@architectures
+def test_training(name: str) -> None:
+    codec, x = new_codec(name).train(), images(32, 32)
+    # As CompressAI's own examples: frequencies belong to the second optimizer.
+    frequencies = [p for n, p in codec.named_parameters() if n.endswith(".quantiles")]
+    others = [p for n, p in codec.named_parameters() if not n.endswith(".quantiles")]
+    assert len(frequencies) == 1
+    optimizer = torch.optim.Adam(others, 1e-3)
+    auxiliary = torch.optim.Adam(frequencies, 1e-2)
+    losses, rates = [], []
+    for _ in range(8):
+        optimizer.zero_grad()
+        auxiliary.zero_grad()
+        out = codec(x)
+        rate = -out["likelihoods"]["indices"].log2().mean()
+        loss = F.mse_loss(out["x_hat"], x)
+        (loss + 1e-4 * rate).backward()
+        missing = [n for n, p in codec.named_parameters() if p.grad is None]
+        assert not missing
+        optimizer.step()
+        rates.append(codec.aux_loss().item())
+        codec.aux_loss().backward()
+        auxiliary.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert rates[-1] < rates[0]
+    # The networks were reached, not only their last layers.
+    norms = {n: p.grad.norm().item() for n, p in codec.named_parameters() if p.grad is not None}
+    assert min(norms[n] for n in norms if "conv_in.weight" in n or "stem.weight" in n) > 0
+    assert norms["codebook.weight"] > 0
+
+
+@architectures
+def test_aux_loss_has_a_graph(name: str) -> None:
+    codec = new_codec(name)
+    codec.aux_loss().backward()
+    assert codec.index_coder.quantiles.grad is not None
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_number_formats(dtype: torch.dtype) -> None:
+    codec = new_codec("mao2024-vqgan-lite")
+    written = codec.compress(images(33, 17))
+    indices = codec.index_coder.decompress(written["strings"][0], written["shape"])
+    cast = codec.to(dtype)
+    found = cast.index_coder.decompress(written["strings"][0], written["shape"])
+    assert torch.equal(found, indices)
+    x_hat = cast.decompress(**written)["x_hat"]
+    assert x_hat.shape == (2, 3, 48, 32)
+    assert cast(images(33, 17))["x_hat"].isfinite().all()
+
+
+def test_damaged_strings() -> None:
+    codec = shared_codec("mao2024-vqgan-lite")
+    written = codec.compress(images(32, 48))
+    string = written["strings"][0][0]
+    for changed in (b"", string[:-1], string[:-4], string + bytes(4), string[::-1]):
+        with pytest.raises(CodecError):
+            codec.decompress([[changed]], written["shape"])
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (16, 16), (17, 31), (48, 1)])
+def test_padding_repeats_the_edge(height: int, width: int) -> None:
+    x = torch.rand(1, 3, height, width)
+    padded = pad_to_stride(x)
+    assert padded.shape[-2] % 16 == padded.shape[-1] % 16 == 0
+    assert padded.shape[-2] - height < 16 and padded.shape[-1] - width < 16
+    assert torch.equal(padded[..., :height, :width], x)
+    assert (padded[..., height:, :] == padded[..., height - 1 : height, :]).all()
+    assert (padded[..., width:] == padded[..., width - 1 : width]).all()
+
+
+@pytest.mark.parametrize(("codewords", "rate"), [(2, 0), (8, 0), (64, 3), (2048, 8), (16384, 8)])
+def test_the_rate_follows_from_the_codebook(codewords: int, rate: int) -> None:
+    with torch.device("meta"):
+        assert Mao2024VQGANLite(codewords).rate == rate

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import io
+import pickle
+import tracemalloc
+import zipfile
+from collections import OrderedDict, defaultdict
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from compressai_vq.inert_pickle import Inert, read_inert
+
+
+def read_pickle(data: bytes, find: Any) -> dict[str, Tensor]:
+    """Read a torch file with this pickle in it."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", data)
+    return read_inert(file, find)
+
+
+def unpickle(value: object) -> Any:
+    found: list[Any] = []
+
+    def find(root: Any) -> dict[str, Any]:
+        found.append(root)
+        return {}
+
+    read_pickle(pickle.dumps(value, protocol=2), find)
+    return found[0]
+
+
+def test_plain_values_are_kept() -> None:
+    value = {"a": [1, 2.5, None, True, "text"], "b": {"c": (1, 2), 3: 1 << 80}}
+    assert unpickle(value) == value
+
+
+def test_tensors_of_each_type_and_layout() -> None:
+    values = {
+        "single": torch.rand(3, 4),
+        "double": torch.rand(2, dtype=torch.float64),
+        "half": torch.rand(2, 2).half(),
+        "bfloat16": torch.rand(5).bfloat16(),
+        "integers": torch.arange(7),
+        "transposed": torch.rand(3, 4).t(),
+        "part": torch.rand(10, 10)[2:5, 3:9],
+        "scalar": torch.tensor(3.0),
+        "parameter": torch.nn.Parameter(torch.rand(3)),
+    }
+    file = io.BytesIO()
+    torch.save(values, file)
+    found = read_inert(file, dict)
+    assert found.keys() == values.keys()
+    for name, value in found.items():
+        assert value.dtype == values[name].dtype
+        assert value.is_contiguous()
+        assert torch.equal(value, values[name])
+
+
+def test_every_class_is_inert() -> None:
+    items = OrderedDict(a=1), defaultdict(list, b=[2]), {frozenset((1, 2)), range(3)}
+    found = unpickle(items)
+    assert all(isinstance(value, Inert) for value in found)
+    assert found[0].origin == ("collections", "OrderedDict")
+    assert dict(found[0]) == {"a": 1}
+    assert dict(found[1]) == {"b": [2]}
+
+
+def test_nothing_is_left_behind_by_what_a_pickle_sets() -> None:
+    before = dict(vars(Inert))
+    # BUILD on a class, not on an object of it: (None, {"origin": 1}) are attributes to set.
+    data = b"\x80\x02ccollections\nOrderedDict\nN}X\x06\x00\x00\x00originK\x01s\x86b."
+    with pytest.raises(TypeError):
+        read_pickle(data, lambda root: {})
+    assert dict(vars(Inert)) == before
+    assert not hasattr(OrderedDict, "origin")
+
+
+def test_a_memo_index_takes_no_memory() -> None:
+    data = b"\x80\x02}r\xff\xff\xff\x7f."  # LONG_BINPUT 2147483647
+    tracemalloc.start()
+    assert read_pickle(data, lambda root: {}) == {}
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02\x82\x01.",  # an extension code
+        b"\x80\x02K\x01Q.",  # a reference to no storage
+        b"\x80\x02\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",  # 2 ** 63 bytes
+        b"\x80\x02)R.",  # a call on an empty stack
+        b"",
+    ],
+)
+def test_damaged_pickles(data: bytes) -> None:
+    with pytest.raises(Exception):  # noqa: B017  of any kind
+        read_pickle(data, lambda root: {})
+
+
+def test_compressed_entries_are_refused() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02}.")
+    with pytest.raises(ValueError, match="compressed"):
+        read_inert(file, lambda root: {})
+
+
+def test_tensors_of_other_types_matter_only_when_wanted() -> None:
+    file = io.BytesIO()
+    torch.save({"a": torch.ones(2), "b": torch.ones(2, dtype=torch.complex64)}, file)
+    found = read_inert(file, lambda root: {"a": root["a"]})
+    assert torch.equal(found["a"], torch.ones(2))
+    with pytest.raises(ValueError, match="not read"):
+        read_inert(file, dict)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (0, (7,), (1,)),
+        (1, (6,), (1,)),
+        (-1, (2,), (1,)),
+        (0, (2, 3), (3,)),
+        (0, (1 << 40,), (0,)),
+        (0, (3, 3), (1, 1)),
+        (0, (0,), (1,)),
+        (0, (2.0,), (1,)),
+    ],
+)
+def test_tensors_that_do_not_fit_their_storage(arguments: tuple[Any, ...]) -> None:
+    file = io.BytesIO()
+    torch.save({"a": torch.ones(6)}, file)
+
+    def find(root: Any) -> dict[str, Any]:
+        record = root["a"]
+        record.arguments = (record.arguments[0], *arguments)
+        return root
+
+    with pytest.raises(ValueError):
+        read_inert(file, find)
