@@ -27,16 +27,17 @@ def contact_sheet(tiles: list[tuple[Tensor, str]], columns: int = 5, width: int 
     for picture, caption in tiles:
         image = Image.fromarray(picture.permute(1, 2, 0).cpu().numpy())
         if image.width > width:
-            height = round(image.height * width / image.width)
+            height = max(1, round(image.height * width / image.width))
             image = image.resize((width, height), Image.Resampling.LANCZOS)
         images.append((image, caption))
     columns = min(columns, len(images))
-    cell_width = max(image.width for image, _ in images) + _GAP
+    font = ImageFont.load_default(14)
+    captions = (math.ceil(font.getlength(caption)) for _, caption in images)
+    cell_width = max(*(image.width for image, _ in images), *captions) + _GAP
     cell_height = max(image.height for image, _ in images) + _CAPTION + _GAP
     rows = math.ceil(len(images) / columns)
     sheet = Image.new("RGB", (columns * cell_width + _GAP, rows * cell_height + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(14)
     for n, (image, caption) in enumerate(images):
         left = _GAP + n % columns * cell_width
         top = _GAP + n // columns * cell_height

@@ -27,6 +27,7 @@ from .architectures import ARCHITECTURES
 from .atomic_file import write_atomically
 from .codec import VQGANCodec
 from .errors import CodecError
+from .rates import LADDER
 
 _METADATA = "compressai_vq"
 PACKAGED = Path(__file__).parent / "weights"
@@ -56,9 +57,10 @@ class LadderWeights:
             with safetensors.safe_open(path, "pt") as file:
                 facts = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
             tensors = safetensors.torch.load(data)
-        except (safetensors.SafetensorError, json.JSONDecodeError) as error:
+        except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
             raise CodecError(f"{path} is not a safetensors file: {error}") from error
-        if facts.get("architecture") not in ARCHITECTURES:
+        known = isinstance(facts, dict) and facts.get("architecture") in list(ARCHITECTURES)
+        if not known:
             raise CodecError(f"{path} holds no weights of this package")
         return cls(
             facts["architecture"],
@@ -81,13 +83,15 @@ class LadderWeights:
     @property
     def qualities(self) -> list[int]:
         """The qualities that the file has codebooks for."""
-        prefix = "codebooks."
-        return sorted(int(k.removeprefix(prefix)) for k in self.tensors if k.startswith(prefix))
+        known = range(1, len(LADDER) + 1)
+        return [quality for quality in known if f"codebooks.{quality}" in self.tensors]
 
     @functools.cached_property
     def _networks(self) -> dict[str, Tensor]:
         parts = ("encoder.", "decoder.")
-        return {k: v.float() for k, v in self.tensors.items() if k.startswith(parts)}
+        networks = {k: v.float() for k, v in self.tensors.items() if k.startswith(parts)}
+        _check_finite(networks)
+        return networks
 
     def codec(self, quality: int) -> VQGANCodec:
         """The codec of one quality, in fp32, ready to compress.
@@ -97,25 +101,37 @@ class LadderWeights:
         """
         if quality not in self.qualities:
             raise CodecError(f"these weights have qualities {self.qualities}, not {quality}")
+        try:
+            return self._codec(quality)
+        except (ArithmeticError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())  # torch lists every tensor on its own line
+            reason = reason if len(reason) <= 200 else f"{reason[:200]}..."
+            raise CodecError(f"weights of {self.architecture} do not fit: {reason}") from error
+
+    def _codec(self, quality: int) -> VQGANCodec:
         frequencies = self.tensors[f"log2_frequencies.{quality}"].float()
         state = {
             "codebook.weight": self.tensors[f"codebooks.{quality}"].float(),
             "index_coder.quantiles": frequencies,
             "index_coder.usage": torch.softmax(frequencies * 0.6931471805599453, 0),
         }
+        _check_finite(state)
         state.update(self._networks)
         # The coder's tables are not stored: they follow from the frequencies.
         for buffer in ("_quantized_cdf", "_cdf_length", "_offset"):
             state[f"index_coder.{buffer}"] = torch.IntTensor()
         state["index_coder.likelihood_lower_bound.bound"] = torch.tensor([1e-9])
-        try:
-            with torch.device("meta"):  # no time for initial values that are thrown away
-                codec = ARCHITECTURES[self.architecture].sized_for(state)
-            codec.load_state_dict(state, assign=True)
-        except (RuntimeError, KeyError, ValueError) as error:
-            raise CodecError(f"weights of {self.architecture} do not fit: {error}") from error
+        with torch.device("meta"):  # no time for initial values that are thrown away
+            codec = ARCHITECTURES[self.architecture].sized_for(state)
+        codec.load_state_dict(state, assign=True)
         codec.update(force=True)
         return codec.eval()
+
+
+def _check_finite(tensors: dict[str, Tensor]) -> None:
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise ValueError(f"{name} has values that are not finite")
 
 
 def packaged_weights(architecture: str) -> Path:

@@ -39,19 +39,21 @@ def read_picture(path: Path, max_pixels: int) -> Tensor:
             # Its size limit is not ours: ours is tested below.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(path)
-        if image.width * image.height > max_pixels:
-            raise CodecError(_too_large(path, image.width, image.height, max_pixels))
-        rgb = _to_rgb(image, path)
+        with image:
+            if image.width * image.height > max_pixels:
+                raise CodecError(_too_large(path, image.width, image.height, max_pixels))
+            rgb = _to_rgb(image, path)
+    except CodecError:
+        raise
     except Image.DecompressionBombError:
         raise CodecError(f"{path}: more than {max_pixels / 1e6:.1f} megapixels") from None
     except UnidentifiedImageError:
         raise CodecError(f"{path}: not an image that Pillow can read") from None
     except OSError as error:
         raise CodecError(f"{path}: {error.strerror or error}") from None
-    except (SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, CodecError):
-            raise
-        raise CodecError(f"{path}: damaged image: {error}") from None
+    except Exception as error:  # Pillow's readers fail in any way on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CodecError(f"{path}: damaged image: {reason}") from None
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
 
 

@@ -161,8 +161,11 @@ class TrainingRun:
         with torch.autocast("cpu", torch.bfloat16):
             for rate in self.model.rates:
                 out = self.model(x, torch.full((len(x),), rate))
-                distance = lpips_distance(self.loss.nets["alex"], x, out.x_hat.clamp(-1, 1))
-                row[f"lpips_{rate + 1}"] = round(distance.item(), 4)
+                if "alex" in self.loss.nets:
+                    distance = lpips_distance(self.loss.nets["alex"], x, out.x_hat.clamp(-1, 1))
+                    row[f"lpips_{rate + 1}"] = round(distance.item(), 4)
+                else:
+                    row[f"l1_{rate + 1}"] = round((out.x_hat - x).abs().mean().item(), 4)
                 used = len(out.assigned[rate][1].unique()) if out.assigned else 0
                 row[f"used_{rate + 1}"] = used
         self.model.load_state_dict(current)

@@ -1,0 +1,133 @@
+"""Writes the figures in README.md from the results files, or checks that they agree.
+
+    python -m benchmarks.readme            rewrite README.md
+    python -m benchmarks.readme --check    exit 1 if it would change
+
+A block of README.md between ``<!-- figures NAME -->`` and ``<!-- end -->`` belongs to the
+function of that name below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.environment import ROOT
+
+RESULTS = ROOT / "benchmarks" / "results"
+WEIGHTS = ROOT / "compressai_vq" / "weights" / "mao2024-vqgan-lite.json"
+
+
+def kodak() -> str:
+    """The rate and distortion table."""
+    report = _load("kodak.json")
+    results, machine = report["results"], report["machine"]
+    lines = [
+        "| quality | codewords | bytes | bpp | LPIPS (Alex) | LPIPS (VGG) | PSNR dB | MS-SSIM |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    columns = ("quality", "bytes", "bpp", "lpips", "lpips-vgg", "psnr-rgb", "ms-ssim-rgb")
+    for row in zip(*(results[name] for name in columns), strict=True):
+        quality, size, bpp, alex, vgg, psnr, ssim = row
+        lines.append(
+            f"| {quality:.0f} | {2 ** (quality + 2):.0f} | {size:.0f} | {bpp:.4f} "
+            f"| {alex:.3f} | {vgg:.3f} | {psnr:.2f} | {ssim:.3f} |"
+        )
+    lines.append("")
+    lines.append(
+        f"Means over {report['dataset']['images']} images of "
+        f"{report['dataset']['folder'].capitalize()}; sizes are those of complete `.cvq` files. "
+        f"Weights `{report['fingerprint'][:16]}`, torch {machine['torch']}, {machine['cpu']}."
+    )
+    return "\n".join(lines)
+
+
+def speed() -> str:
+    """The sentence on the lite pair's speed."""
+    report = _load("speed.json")
+    ratio, seconds = report["taming_over_lite"], report["median_seconds"]
+    machine = report["machine"]
+    return (
+        f"Encoding and decoding a {report['image']} image takes the lite networks "
+        f"({report['lite_parameters'] / 1e6:.1f}M parameters, {report['lite_dtype']}) "
+        f"{seconds['lite']:.3f} s on {machine['threads']} threads of {machine['cpu']}, and "
+        f"taming's f16 networks in fp32 {seconds['taming']:.1f} s: {ratio['median']:.0f} times "
+        f"longer ({ratio['min']:.0f} to {ratio['max']:.0f} over {report['repeats']} paired runs)."
+    )
+
+
+def hook() -> str:
+    """The sentence on the start-up cost of the hook."""
+    report = _load("hook_cost.json")
+    return (
+        f"In a bare `python -c pass` the hook costs {report['cost_ms']:.2f} ms "
+        f"(median of {report['pairs']} paired runs)."
+    )
+
+
+def fuzz() -> str:
+    """The sentence on the fuzz run."""
+    report = _load("fuzz.json")
+    return (
+        f"Of {report['files']:,} mutated files {report['refused']:,} were refused and "
+        f"{report['decoded']:,} decoded to a picture of the size that their header names; "
+        "none did anything else."
+    )
+
+
+def training() -> str:
+    """How the shipped weights were trained."""
+    provenance = json.loads(WEIGHTS.read_text())
+    parts = [
+        f"{name}: {stage['steps']:,} steps, {stage['crops']:,} crops, {stage['hours']} hours"
+        for name, stage in provenance["stages"].items()
+    ]
+    return "; ".join(parts) + f". Frequencies {provenance['frequencies']}."
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "kodak": kodak,
+    "speed": speed,
+    "hook": hook,
+    "fuzz": fuzz,
+    "training": training,
+}
+
+
+def render(text: str) -> str:
+    """README.md with every block written anew.
+
+    Raises:
+        KeyError: for a block that no function writes.
+    """
+
+    def block(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{BLOCKS[match[2]]()}\n{match[3]}"
+
+    return re.sub(r"(?s)(<!-- figures (\w+) -->).*?(<!-- end -->)", block, text)
+
+
+def main() -> int:
+    """Rewrite or check; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    check = parser.parse_args().check
+    readme = ROOT / "README.md"
+    old = readme.read_text()
+    new = render(old)
+    if check:
+        return int(old != new)
+    readme.write_text(new)
+    return 0
+
+
+def _load(name: str) -> dict[str, Any]:
+    return json.loads((RESULTS / name).read_text())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""CompressAI's own tools, run unmodified in subprocesses, against this package."""

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from compressai_vq.architectures import Mao2024VQGANLite
+from compressai_vq.container import Container
+from compressai_vq.errors import CodecError
+from compressai_vq.file_codec import FileCodec
+from compressai_vq.picture import from_unit, to_unit
+
+from .fixtures import noise, photograph, untrained_codec, untrained_weights
+from .forgery import forge
+from .taming_reference import one_thread  # noqa: F401
+
+CODEC = untrained_codec()
+
+
+@pytest.mark.parametrize("quality", [1, 5, 9])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (48, 64), (33, 17), (1, 500), (500, 1)])
+def test_files_are_what_the_codec_gives_in_memory(quality: int, height: int, width: int) -> None:
+    picture = photograph(height, width)
+    data = CODEC.compress(picture, quality)
+    container = Container.from_bytes(data)
+    assert (container.width, container.height) == (width, height)
+    assert (container.quality, container.fingerprint) == (quality, b"\x5a\x00")
+
+    codec = CODEC.codec(quality)
+    written = codec.compress(to_unit(picture))
+    assert container.payload == written["strings"][0][0]
+    assert container.shape == tuple(written["shape"])
+
+    decoded = CODEC.decompress(data)
+    assert decoded.dtype == torch.uint8
+    assert decoded.shape == (3, height, width)
+    x_hat = codec.decompress(**written)["x_hat"]
+    assert torch.equal(decoded, from_unit(x_hat)[:, :height, :width])
+
+
+def test_higher_qualities_give_larger_files() -> None:
+    picture = photograph(128, 192)
+    sizes = [len(CODEC.compress(picture, quality)) for quality in range(1, 10)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+def test_best_quality_that_fits() -> None:
+    picture = photograph(128, 192)
+    files = {quality: CODEC.compress(picture, quality) for quality in range(1, 10)}
+    for quality in (1, 4, 9):
+        size = len(files[quality])
+        best = max(q for q in files if len(files[q]) <= size)
+        assert CODEC.compress_to_fit(picture, size) == (files[best], best)
+    assert CODEC.compress_to_fit(picture, 10**9) == (files[9], 9)
+    smallest = min(map(len, files.values()))
+    with pytest.raises(CodecError, match=f"no quality fits .* the smallest file has {smallest}"):
+        CODEC.compress_to_fit(picture, smallest - 1)
+
+
+def test_files_of_other_weights_are_refused_by_name() -> None:
+    data = untrained_codec(1).compress(photograph(48, 64), 2)
+    with pytest.raises(CodecError, match="made with weights 5a01 .* these are 5a00.*--weights"):
+        CODEC.decompress(data)
+
+
+def test_files_of_another_architecture_are_refused_by_name() -> None:
+    data = forge(48, 64, bytes(8), architecture=0)
+    with pytest.raises(CodecError, match="made with mao2024-vqgan; these weights are .*-lite"):
+        CODEC.decompress(data)
+
+
+def test_qualities_that_the_weights_lack() -> None:
+    weights = untrained_weights()
+    tensors = {name: v for name, v in weights.tensors.items() if name != "codebooks.4"}
+    codec = FileCodec(dataclasses.replace(weights, tensors=tensors))
+    with pytest.raises(CodecError, match="not 4"):
+        codec.compress(photograph(48, 64), 4)
+    with pytest.raises(CodecError, match="not 4"):
+        codec.decompress(CODEC.compress(photograph(48, 64), 4))
+    assert codec.compress_to_fit(photograph(48, 64), 10**9)[1] == 9
+
+
+def test_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Mao2024VQGANLite, "max_pixels", 1000)
+    CODEC.decompress(CODEC.compress(photograph(20, 50), 1))
+    with pytest.raises(CodecError, match="20x51 pixels are more than .* limit of 0.0 megapixels"):
+        CODEC.compress(photograph(51, 20), 1)
+    with pytest.raises(CodecError, match="20x51 pixels"):
+        CODEC.decompress(forge(20, 51, bytes(8)))
+
+
+def test_size_is_checked_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise AssertionError("the coder was asked")
+
+    codec = FileCodec(untrained_weights())
+    monkeypatch.setattr(codec, "codec", fail)
+    for data in (forge(1 << 20, 1 << 20, bytes(8)), forge(48, 64, bytes(8), fingerprint=b"ab")):
+        with pytest.raises(CodecError):
+            codec.decompress(data)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "auto"])
+def test_precisions_read_each_others_files(precision: str) -> None:
+    picture = photograph(64, 96)
+    codec = FileCodec(untrained_weights(), precision=precision)
+    expected = CODEC.decompress(CODEC.compress(picture, 6)).float()
+    found = codec.decompress(CODEC.compress(picture, 6)).float()
+    # Rounding to bf16 shows in single grey levels, and codewords are the same.
+    assert (found - expected).abs().mean() < 2
+    assert codec.codec(6).codebook.weight.dtype == torch.float32
+    own = codec.compress(picture, 6)
+    assert Container.from_bytes(own).shape == (4, 6)
+
+
+def test_noise_needs_no_more_than_the_uniform_rate() -> None:
+    data = CODEC.compress(noise(256, 256), 9)
+    assert len(data) <= 14 + 2 * 256 + 8

@@ -1,0 +1,53 @@
+"""Reading training photographs and cropping them."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from compressai_vq.training.photographs import load_photographs, random_crops
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for name, side in (("a.png", 40), ("b.webp", 50), ("small.png", 20)):
+        pixels = rng.integers(0, 256, (side, side + 3, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    return tmp_path
+
+
+def test_folder_and_tar_give_the_same(folder: Path, tmp_path: Path) -> None:
+    shard = tmp_path / "shard.tar"
+    with tarfile.open(shard, "w") as tar:
+        for path in sorted(folder.glob("*.*")):
+            if path != shard:
+                data = path.read_bytes()
+                member = tarfile.TarInfo(path.name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    pictures = load_photographs([folder], 32)
+    assert [tuple(p.shape) for p in pictures] == [(3, 40, 43), (3, 50, 53)]
+    for a, b in zip(pictures, load_photographs([shard], 32), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_nothing_usable_is_an_error(folder: Path) -> None:
+    with pytest.raises(ValueError, match="no picture of at least 64"):
+        load_photographs([folder], 64)
+
+
+def test_crops_depend_on_seed_and_step_alone(folder: Path) -> None:
+    pictures = load_photographs([folder], 32)
+    first = random_crops(pictures, 5, 32, seed=1, step=2)
+    assert first.shape == (5, 3, 32, 32)
+    assert first.min() >= -1 and first.max() <= 1
+    assert torch.equal(first, random_crops(pictures, 5, 32, seed=1, step=2))
+    assert not torch.equal(first, random_crops(pictures, 5, 32, seed=1, step=3))

@@ -1,0 +1,101 @@
+"""A few steps of the training loop on made-up pictures, without perceptual terms."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from compressai_vq.ladder_weights import LadderWeights
+from compressai_vq.training.export import export
+from compressai_vq.training.run import TrainingConfig, TrainingRun
+from compressai_vq.training.stages import finetune_model, pretrain_model
+
+TINY = TrainingConfig(
+    steps=6,
+    batch=4,
+    crop=32,
+    learning_rate=1e-3,
+    final_learning_rate=1e-4,
+    warmup=2,
+    unquantized=2,
+    codewords=2048,
+    latent_channels=4,
+    decay=0.9,
+    average=0.9,
+    commitment=0.1,
+    spread=0.05,
+    alex=0.0,
+    vgg=0.0,
+    seed=0,
+)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(3, 3, 5, 5, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, (80, 80), mode="bilinear")
+    return list((smooth * 255).to(torch.uint8))
+
+
+def _train(
+    folder: Path, pictures: list[Tensor], config: TrainingConfig = TINY
+) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    return TrainingRun(pretrain_model(config), config, folder, pictures, pictures).train(3)
+
+
+def test_resumed_run_gives_the_weights_of_an_uninterrupted_one(
+    tmp_path: Path, pictures: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _train(tmp_path / "whole", pictures)
+    steps = TrainingRun._train_step
+
+    def interrupted(run: TrainingRun) -> float:
+        if run.step == 4:
+            raise KeyboardInterrupt
+        return steps(run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingRun, "_train_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _train(tmp_path / "halves", pictures)
+    resumed = _train(tmp_path / "halves", pictures)
+    assert whole.keys() == resumed.keys()
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name
+
+
+def test_pretrain_finetune_export(tmp_path: Path, pictures: list[Tensor]) -> None:
+    _train(tmp_path / "pretrain", pictures)
+    config = dataclasses.replace(TINY, unquantized=0, codewords=0, batch=9)
+    model = finetune_model(config, tmp_path / "pretrain" / "state.pt", pictures)
+    assert [len(model.codebook(rate).weight) for rate in model.rates] == [
+        8 << rate for rate in range(9)
+    ]
+    TrainingRun(model, config, tmp_path / "finetune", pictures, pictures).train(3)
+    data = tmp_path / "data"
+    data.mkdir()
+    from compressai_vq.picture import write_picture
+
+    for n, picture in enumerate(pictures):
+        write_picture(data / f"{n}.png", picture)
+    output = tmp_path / "weights.safetensors"
+    export(tmp_path, [str(data)], output)
+    weights = LadderWeights.load(output)
+    assert weights.qualities == list(range(1, 10))
+    assert weights.calibration == "counted on 3 images"
+    codec = weights.codec(9)
+    out = codec.compress(torch.rand(1, 3, 32, 48))
+    assert codec.decompress(**out)["x_hat"].shape == (1, 3, 32, 48)
+
+
+def test_config_rejects_unknown_keys(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("stepz = 3\n")
+    with pytest.raises(TypeError, match="stepz"):
+        TrainingConfig.load(path)
