@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.machine import describe_machine
 from compressai_vq.architectures import Mao2024VQGAN
 from compressai_vq.codec import VQGANCodec
+from compressai_vq.machine import describe_machine
 from compressai_vq.precision import for_inference
 from compressai_vq.pretrained import pretrained_weights
 

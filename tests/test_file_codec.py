@@ -61,13 +61,13 @@ def test_best_quality_that_fits() -> None:
 
 def test_files_of_other_weights_are_refused_by_name() -> None:
     data = untrained_codec(1).compress(photograph(48, 64), 2)
-    with pytest.raises(CodecError, match="made with weights 5a01 .* these are 5a00.*--weights"):
+    with pytest.raises(CodecError, match=r"made with weights 5a01 .* these are 5a00.*--weights"):
         CODEC.decompress(data)
 
 
 def test_files_of_another_architecture_are_refused_by_name() -> None:
     data = forge(48, 64, bytes(8), architecture=0)
-    with pytest.raises(CodecError, match="made with mao2024-vqgan; these weights are .*-lite"):
+    with pytest.raises(CodecError, match=r"made with mao2024-vqgan; these weights are .*-lite"):
         CODEC.decompress(data)
 
 
@@ -85,7 +85,7 @@ def test_qualities_that_the_weights_lack() -> None:
 def test_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Mao2024VQGANLite, "max_pixels", 1000)
     CODEC.decompress(CODEC.compress(photograph(20, 50), 1))
-    with pytest.raises(CodecError, match="20x51 pixels are more than .* limit of 0.0 megapixels"):
+    with pytest.raises(CodecError, match=r"20x51 pixels are more than .* limit of 0.0 megapixels"):
         CODEC.compress(photograph(51, 20), 1)
     with pytest.raises(CodecError, match="20x51 pixels"):
         CODEC.decompress(forge(20, 51, bytes(8)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 
 import numpy as np
@@ -40,7 +41,7 @@ def test_a_larger_weight_never_gets_less(weights: list[int]) -> None:
     found = frequencies(weights)
     if any(weights):
         pairs = sorted(zip(weights, found, strict=True))
-        for (light, less), (heavy, more) in zip(pairs, pairs[1:], strict=False):
+        for (light, less), (heavy, more) in itertools.pairwise(pairs):
             assert less <= more if light < heavy else abs(less - more) <= 1
 
 

@@ -186,7 +186,9 @@ def test_truncated_images_are_refused(tmp_path: Path, ending: str, share: float)
     refuse(path, "truncated|damaged|not an image|unrecognized|[Dd]ecod")
 
 
-@pytest.mark.parametrize("data", [b"", b"text", bytes(1000), b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
+@pytest.mark.parametrize(
+    "data", [b"", b"text", bytes(1000), b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"]
+)
 def test_other_files_are_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.png").write_bytes(data)
     refuse(tmp_path / "a.png", "not an image that Pillow can read")

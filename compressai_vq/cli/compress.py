@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from typing import Any
 
@@ -39,8 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not 1 <= quality <= len(LADDER):
         raise CodecError(f"quality {quality} is not between 1 and {len(LADDER)}")
     for name in ("target_bpp", "target_bytes"):
-        if (value := getattr(arguments, name)) is not None and not value > 0:
-            raise CodecError(f"--{name.replace('_', '-')} must be above 0")
+        if (value := getattr(arguments, name)) is not None and not 0 < value < math.inf:
+            raise CodecError(f"--{name.replace('_', '-')} must be above 0 and finite")
     planned = jobs.plan(arguments.inputs, arguments.output, ENDINGS, ".cvq")
     codec = file_codec(arguments)
 
@@ -50,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
         started = time.perf_counter()
         limit = arguments.target_bytes
         if arguments.target_bpp is not None:
-            limit = int(arguments.target_bpp * pixels / 8)
+            # A file's own bits per pixel, as we print them, shall not miss it by rounding.
+            limit = math.floor(arguments.target_bpp * pixels / 8 + 1e-6)
         if limit is None:
             data, chosen = codec.compress(picture, quality), quality
         else:

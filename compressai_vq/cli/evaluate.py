@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from ..atomic_file import write_atomically
 from ..errors import CodecError
 from ..evaluation import averages, evaluate
+from ..machine import describe_machine
 from ..picture import ENDINGS
 from . import jobs
 from .weights import file_codec
@@ -39,7 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
     paths: list[Path] = []
     for path in arguments.inputs:
         if path.is_dir():
-            paths += sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS)
+            paths += sorted(
+                p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file()
+            )
         elif path.exists():
             paths.append(path)
         else:
@@ -67,9 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         "fingerprint": codec.weights.fingerprint.hex(),
         "dataset": {"folder": arguments.inputs[0].resolve().name, "images": len(paths)},
         "machine": {
-            "cpu": _cpu(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
+            **describe_machine(),
             "device": arguments.device,
             "precision": arguments.precision,
         },
@@ -94,14 +93,6 @@ def _qualities(text: str, known: list[int]) -> list[int]:
         if quality not in known:
             raise CodecError(f"these weights have qualities {known}, not {quality}")
     return asked or known
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def _table(results: dict[str, list[float]]) -> str:

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="OUT",
-        help="file; or folder, for several inputs or when it ends in /",
+        help="file; or folder, for several inputs, when it is one or has no ending",
     )  # fmt: skip
     parser.add_argument("-f", "--force", action="store_true", help="overwrite existing files")
     add_json_argument(parser)
@@ -70,7 +70,8 @@ def plan(inputs: list[Path], output: Path, endings: Iterable[str], ending: str) 
     jobs: list[Job] = []
     for path in inputs:
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in tuple(endings))
+            names = (p for p in path.rglob("*") if p.suffix.lower() in tuple(endings))
+            found = sorted(p for p in names if p.is_file())
             if not found:
                 raise CodecError(f"{path}: no files that end in {', '.join(endings)}")
             jobs += [Job(p, output / p.relative_to(path).with_suffix(ending)) for p in found]
@@ -89,7 +90,7 @@ def plan(inputs: list[Path], output: Path, endings: Iterable[str], ending: str) 
             raise CodecError(f"{job.source}: input and output are the same file")
     if into_folder and output.exists() and not output.is_dir():
         raise CodecError(f"{output} is a file; several inputs need a folder")
-    return jobs
+    return list(dict.fromkeys(jobs))  # a file that is named twice is one job
 
 
 def run(
@@ -116,7 +117,7 @@ def run(
             except OSError as error:
                 raise CodecError(f"cannot make {job.target.parent}: {error.strerror}") from error
             result = work(job)
-        except CodecError as error:
+        except (CodecError, OSError) as error:
             failed += 1
             text = str(error)
             named = text if str(job.source) in text else f"{job.source}: {text}"

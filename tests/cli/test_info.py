@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from compressai_vq.file_codec import FileCodec
+
+from ..fixtures import photograph
+from .conftest import Run
+
+
+def test_image(run: Run, codec: FileCodec, tmp_path: Path) -> None:
+    path = tmp_path / "a.cvq"
+    path.write_bytes(codec.compress(photograph(48, 64), 3))
+    size = path.stat().st_size
+    result = run("info", path, "--json")
+    assert (result.code, result.err) == (0, "")
+    assert result.json == [
+        {
+            "file": str(path),
+            "kind": "image",
+            "architecture": "mao2024-vqgan-lite",
+            "quality": 3,
+            "codewords": 32,
+            "weights": codec.weights.fingerprint[:2].hex(),
+            "width": 64,
+            "height": 48,
+            "bytes": size,
+            "header_bytes": 13,
+            "bpp": 8 * size / (48 * 64),
+        }
+    ]
+
+
+def test_weights(run: Run, weights_file: Path) -> None:
+    result = run("info", weights_file, "--json")
+    (facts,) = result.json
+    assert facts["kind"] == "weights"
+    assert facts["fingerprint"] == hashlib.sha256(weights_file.read_bytes()).hexdigest()
+    assert facts["qualities"] == list(range(1, 10))
+    assert facts["frequencies"] == "made up for tests"
+    assert 1_000_000 < facts["parameters"] < 12_000_000
+
+
+def test_packaged_weights(run: Run) -> None:
+    result = run("info")
+    assert result.code == 0
+    assert "architecture: mao2024-vqgan-lite\n" in result.out
+    assert "qualities: [1, 2, 3, 4, 5, 6, 7, 8, 9]\n" in result.out
+
+
+def test_bad_files_do_not_stop_the_others(
+    run: Run, codec: FileCodec, weights_file: Path, tmp_path: Path
+) -> None:
+    good = tmp_path / "a.cvq"
+    good.write_bytes(codec.compress(photograph(48, 64), 3))
+    bad = {"b.cvq": good.read_bytes()[:-1], "c.txt": b"text", "d.safetensors": b"text"}
+    for name, data in bad.items():
+        (tmp_path / name).write_bytes(data)
+    paths = [tmp_path / name for name in (*bad, "missing.cvq")]
+    result = run("info", *paths, good, weights_file, "--json")
+    assert result.code == 2
+    assert [row["file"] for row in result.json] == [str(good), str(weights_file)]
+    assert len(result.errors) == 4
+    assert all(str(path) in line for path, line in zip(paths, result.errors, strict=True))

@@ -1,0 +1,55 @@
+"""Command lines in processes of their own: what only shows there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import files_below
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def start(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "compressai_vq", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
+
+
+def test_photographs_there_and_back_with_the_packaged_weights(
+    photographs: Path, tmp_path: Path
+) -> None:
+    files, back = tmp_path / "files", tmp_path / "back"
+    first = start("compress", photographs, "-o", files, "-q", "1")
+    assert (first.returncode, first.stderr) == (0, "")
+    second = start("decompress", files, "-o", back)
+    assert (second.returncode, second.stderr) == (0, "")
+    assert files_below(back) == {"china.png", "more/flower.png", "more/deep/odd.png"}
+
+
+def test_errors_are_lines_and_a_code(tmp_path: Path, weights_file: Path) -> None:
+    for name in ("a.cvq", "b.cvq"):
+        (tmp_path / name).write_bytes(b"text")
+    out = tmp_path / "out"
+    result = start("decompress", tmp_path, "-o", out, "--weights", weights_file)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.splitlines() == [
+        f"error: {tmp_path / name}: not a .cvq file" for name in ("a.cvq", "b.cvq")
+    ]
+    assert not out.exists() or files_below(out) == set()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = [sys.executable, "-m", "compressai_vq", "info", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

@@ -1,0 +1,41 @@
+"""Number formats of inference."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from compressai_vq import precision
+from compressai_vq.architectures import Mao2024VQGAN, Mao2024VQGANLite
+from compressai_vq.codec import VQGANCodec
+from compressai_vq.precision import for_inference
+
+
+def _dtype(codec: VQGANCodec) -> torch.dtype:
+    return next(codec.encoder.parameters()).dtype
+
+
+@pytest.mark.parametrize(("fast", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_uses_bf16_where_the_cpu_is_fast_at_it(
+    fast: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "has_fast_bf16", lambda: fast)
+    assert _dtype(for_inference(Mao2024VQGANLite(8))) == expected
+    assert _dtype(for_inference(Mao2024VQGAN(8, 32, width=32))) == torch.float32
+
+
+def test_codebook_and_frequencies_stay_in_fp32() -> None:
+    codec = for_inference(Mao2024VQGANLite(8), precision="bf16")
+    assert codec.codebook.weight.dtype == torch.float32
+    assert codec.index_coder.quantiles.dtype == torch.float32
+
+
+def test_bf16_decodes_to_nearly_the_same_picture() -> None:
+    torch.manual_seed(0)
+    codec = Mao2024VQGANLite(64).eval()
+    codec.update()
+    indices = torch.randint(64, (1, 4, 6))
+    exact = codec.decode(indices)
+    rounded = for_inference(codec, precision="bf16").decode(indices)
+    assert rounded.dtype == torch.float32
+    assert (exact - rounded).abs().mean() < 0.01
