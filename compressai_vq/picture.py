@@ -17,6 +17,9 @@ from .errors import CodecError
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 """Names that are taken for images when a folder is given."""
 
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "TGA", "JPEG2000", "AVIF")
+# Not every one that Pillow has: for EPS it would start another program.
+
 
 def read_picture(path: Path, max_pixels: int) -> Tensor:
     """An image file as 8-bit RGB, turned upright.
@@ -38,7 +41,7 @@ def read_picture(path: Path, max_pixels: int) -> Tensor:
         with warnings.catch_warnings():
             # Its size limit is not ours: ours is tested below.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
+            image = Image.open(path, formats=_FORMATS)
         with image:
             if image.width * image.height > max_pixels:
                 raise CodecError(_too_large(path, image.width, image.height, max_pixels))

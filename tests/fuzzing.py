@@ -137,7 +137,7 @@ def fuzz(codec: FileCodec, number: int, seed: int, networks_every: int = 4) -> F
 
     codecs: dict[int, VQGANCodec] = {q: codec.codec(q) for q in codec.weights.qualities}
     for quality, model in codecs.items():
-        model.decode = stand_in(quality)  # type: ignore[method-assign]
+        model.decode = stand_in(quality)  # type: ignore[method-assign,assignment]
     started = time.perf_counter()
     try:
         for n, (kind, data) in enumerate(mutations(files, number, seed, codec.max_pixels)):
@@ -182,7 +182,8 @@ def reason(message: str) -> str:
 
 def stated_size(data: bytes) -> tuple[int, int]:
     """Width and height from a header, read by the format's description."""
-    numbers, at = [], 6
+    numbers: list[int] = []
+    at = 6
     while len(numbers) < 2:
         value, shift = 0, 0
         while True:

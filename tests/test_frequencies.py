@@ -121,5 +121,9 @@ def test_integer_arithmetic_is_the_same_everywhere() -> None:
     weights = integer_weights(logarithms(steps))
     check_golden(
         "frequencies",
-        {"steps": steps, "weights": weights.tolist(), "frequencies": frequencies(weights)},
+        {
+            "steps": steps,
+            "weights": weights.tolist(),
+            "frequencies": frequencies(weights.tolist()),
+        },
     )

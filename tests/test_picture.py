@@ -273,3 +273,10 @@ def test_all_values_survive_the_unit_range() -> None:
     values = torch.arange(256, dtype=torch.uint8).view(1, 16, 16).expand(3, 16, 16)
     assert torch.equal(from_unit(to_unit(values)), values)
     assert from_unit(torch.tensor([-1.0, 2.0]).view(1, 1, 1, 2)).tolist() == [[[0, 255]]]
+
+
+def test_formats_that_start_other_programs_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 8)).save(path, "EPS")
+    with pytest.raises(CodecError, match="not an image"):
+        read_picture(path, 1000)

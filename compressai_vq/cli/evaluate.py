@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
             "device": arguments.device,
             "precision": arguments.precision,
         },
-        "results": results,
-        "images": rows,
+        "results": {name: [_finite(v) for v in values] for name, values in results.items()},
+        "images": [{k: _finite(v) for k, v in row.items()} for row in rows],
     }
     if arguments.output:
         write_atomically(arguments.output, (json.dumps(report, indent=1) + "\n").encode())
@@ -93,6 +94,11 @@ def _qualities(text: str, known: list[int]) -> list[int]:
         if quality not in known:
             raise CodecError(f"these weights have qualities {known}, not {quality}")
     return asked or known
+
+
+def _finite(value: Any) -> Any:
+    """``None`` for what JSON has no number for: MS-SSIM of small images, PSNR of equal ones."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _table(results: dict[str, list[float]]) -> str:

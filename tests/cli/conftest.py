@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import torch
-from threadpoolctl import threadpool_limits
 
 from compressai_vq.cli.__main__ import main
 from compressai_vq.file_codec import FileCodec
@@ -18,6 +16,7 @@ from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.picture import write_picture
 
 from ..fixtures import PHOTOGRAPHS, photograph, untrained_weights
+from ..taming_reference import one_thread  # noqa: F401
 
 
 class Result(NamedTuple):
@@ -41,16 +40,6 @@ class Result(NamedTuple):
 
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks are slower on more threads than there are free cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -176,7 +176,7 @@ def test_inputs_that_cannot_be(
         ([china, tmp_path / "missing.png"], tmp_path / "out", "no such file"),
         ([china, twin], tmp_path / "out", "would both become"),
         ([photographs, china], tmp_path / "out", ""),
-        ([china, twin.parent], tmp_path / "file", "is a file; several inputs need a folder"),
+        ([photographs / "more"], tmp_path / "file", "is a file; several inputs need a folder"),
         ([china], china, "input and output are the same file"),
         ([china], tmp_path / "file" / "a.cvq", "cannot make"),
         ([china], tmp_path / "out" / ("x" * 300 + ".cvq"), "name too long"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -68,6 +69,7 @@ def test_every_convolution_gets_its_weights(monkeypatch: pytest.MonkeyPatch) -> 
         weights[f"features.{n}.weight"] = torch.full((out, into, side, side), float(n + 1))
         weights[f"features.{n}.bias"] = torch.full((out,), -float(n + 1))
     monkeypatch.setattr(lpips_module, "backbone", lambda *_: weights)
-    state = load_lpips("alex").net.state_dict()
+    metric: Any = load_lpips("alex")
+    state = metric.net.state_dict()
     found = [sorted(value.unique().tolist()) for value in state.values()]
     assert found == [[sign * (n + 1)] for n in shapes for sign in (1, -1)]
