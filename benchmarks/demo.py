@@ -32,14 +32,14 @@ def main(argv: list[str] | None = None) -> int:
     image = arguments.image or Path(str(sample))
     try:
         demonstrate(image, arguments.output, arguments.architecture)
-    except CodecError as error:
+    except (CodecError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
 def demonstrate(image: Path, output: Path, architecture: str) -> None:
-    """Print the table and write ``QUALITY.cvq`` and ``contact_sheet.png`` to ``output``."""
+    """Print the table and write ``NAME.qQUALITY.cvq`` and ``contact_sheet.png``."""
     codec = FileCodec(pretrained_weights(architecture))
     picture = read_picture(image, codec.max_pixels)
     height, width = picture.shape[1:]

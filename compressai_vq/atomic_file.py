@@ -13,12 +13,20 @@ from .errors import CodecError
 def write_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` beside ``path`` and move it there in one step.
 
+    Missing folders are made.  Devices and pipes are written to, not replaced.
+
     Raises:
-        CodecError: when the folder cannot be written to; nothing is left behind.
+        CodecError: when the folder cannot be written to; no part of a file is left behind.
     """
     temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A short name: the whole one may be as long as names can be.
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:16]}.")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -12,8 +13,10 @@ from compressai.models import CompressionModel
 from torch import Tensor
 
 from .codebook import Codebook
+from .errors import CodecError
 from .index_coder import IndexCoder
 from .networks.memory_layout import like_weights
+from .rates import LADDER
 
 STRIDE = 16
 """Side in pixels of the block that one index stands for."""
@@ -57,7 +60,7 @@ class VQGANCodec(CompressionModel):
         self.index_coder = IndexCoder(codebook_size)
         # Which of the shared networks' nine rates this is follows from the codebook alone:
         # K = 8 is the first, 2048 the ninth.
-        self.rate = min(max(codebook_size.bit_length() - 4, 0), 8)
+        self.rate = max(bisect.bisect_right(LADDER, codebook_size) - 1, 0)
 
     @classmethod
     def sized_for(cls, state_dict: dict[str, Tensor]) -> Self:
@@ -131,6 +134,8 @@ class VQGANCodec(CompressionModel):
             CodecError: when a string is damaged or was written with other frequencies.
         """
         (maps,) = strings
+        if not maps or min(shape) < 1:
+            raise CodecError(f"no strings, or an index map of {shape[0]}x{shape[1]}")
         indices = self.index_coder.decompress(maps, (shape[0], shape[1]))
         return {"x_hat": self.decode(indices.to(self.codebook.weight.device))}
 

@@ -49,6 +49,8 @@ class Container:
             raise CodecError(f"quality {self.quality} is not between 1 and {len(LADDER)}")
         if not (0 < self.width <= MAX_SIDE and 0 < self.height <= MAX_SIDE):
             raise CodecError(f"an image cannot be {self.width}x{self.height} pixels")
+        if self.architecture not in ARCHITECTURES or len(self.fingerprint) != 2:
+            raise CodecError("a container needs a known architecture and a fingerprint")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -77,6 +79,8 @@ class Container:
             raise CodecError("not a .cvq file" if data else "the file is empty")
         try:
             version, architecture = data[2] >> 4, data[2] & 15
+            if version != VERSION:
+                raise CodecError(f"file format version {version} is not known to this release")
             quality, coding = data[3] >> 4, data[3] & 15
             fingerprint = data[4:6]
             width, at = _read_leb128(data, 6)
@@ -84,8 +88,6 @@ class Container:
             length, at = _read_leb128(data, at)
         except IndexError:
             raise CodecError("the file is truncated: its header is not whole") from None
-        if version != VERSION:
-            raise CodecError(f"file format version {version} is not known to this release")
         payload = data[at + 4 :]
         if len(payload) < length:
             raise CodecError(f"the file is truncated: {length - len(payload)} bytes are missing")

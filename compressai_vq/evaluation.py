@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn as nn
 from pytorch_msssim import ms_ssim
 from torch import Tensor
 
 from .file_codec import FileCodec
-from .picture import read_picture
+
+Metric = Callable[[Tensor, Tensor], Tensor]
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
@@ -24,7 +23,7 @@ def psnr(a: Tensor, b: Tensor) -> float:
 
 
 def evaluate_picture(
-    codec: FileCodec, picture: Tensor, quality: int, metrics: dict[str, nn.Module]
+    codec: FileCodec, picture: Tensor, quality: int, metrics: dict[str, Metric]
 ) -> dict[str, float]:
     """Compress and decompress one picture and measure what came back.
 
@@ -32,7 +31,7 @@ def evaluate_picture(
         codec: the codec.
         picture: uint8 (3, H, W).
         quality: 1 to 9.
-        metrics: name to a module that takes two (1, 3, H, W) in [-1, 1].
+        metrics: name to a function of two (1, 3, H, W) in [-1, 1].
 
     Returns:
         ``bytes`` and ``bpp`` of the complete file, ``psnr-rgb``, ``ms-ssim-rgb`` (NaN for
@@ -57,21 +56,6 @@ def evaluate_picture(
         for name, metric in metrics.items():
             row[name] = metric(a / 127.5 - 1, b / 127.5 - 1).item()
     return row
-
-
-def evaluate(
-    codec: FileCodec, paths: list[Path], qualities: list[int], metrics: dict[str, nn.Module]
-) -> Iterator[dict[str, Any]]:
-    """One row for each quality and image, image by image.
-
-    Raises:
-        CodecError: when an image cannot be read.
-    """
-    for path in paths:
-        picture = read_picture(path, codec.max_pixels)
-        for quality in qualities:
-            row = evaluate_picture(codec, picture, quality, metrics)
-            yield {"image": path.name, "quality": quality, **row}
 
 
 def averages(rows: list[dict[str, Any]]) -> dict[str, list[float]]:

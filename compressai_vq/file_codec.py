@@ -78,7 +78,7 @@ class FileCodec:
         raise CodecError(f"no quality fits in {max_bytes} bytes: the smallest file has {smallest}")
 
     def decompress(self, data: bytes) -> Tensor:
-        """The contents of a file to the picture, uint8 (3, H, W).
+        """The contents of a file to the picture, uint8 (3, H, W), on the CPU.
 
         Raises:
             CodecError: when the file is damaged, too large, or made with other weights.
@@ -86,7 +86,7 @@ class FileCodec:
         container = Container.from_bytes(data)
         self.check(container)
         out = self.codec(container.quality).decompress([[container.payload]], container.shape)
-        return from_unit(out["x_hat"])[:, : container.height, : container.width]
+        return from_unit(out["x_hat"]).cpu()[:, : container.height, : container.width]
 
     def check(self, container: Container) -> None:
         """Raise CodecError unless the file was made with these weights."""

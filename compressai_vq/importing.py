@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
@@ -21,6 +19,7 @@ from .errors import CodecError
 from .index_coder import IndexCoder
 from .ladder_weights import LadderWeights
 from .networks.taming import TamingEncoder
+from .picture import ENDINGS, read_picture, to_unit
 from .rates import LADDER
 from .taming_checkpoint import read_taming_checkpoint
 
@@ -143,26 +142,16 @@ def _spool_latents(
 
 def _photographs(folder: Path, progress: bool) -> Iterator[Tensor]:
     """The images in a folder, (1, 3, H, W) in [0, 1], at most 1024 pixels a side."""
-    endings = Image.registered_extensions()
-    paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in endings and p.is_file()]
+    paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in ENDINGS and p.is_file()]
     for path in tqdm(paths, "calibrating", unit="image", disable=not progress):
         try:
-            pixels = _centre(path)
-        except Exception as error:  # Pillow's readers fail in any way on damaged files
-            warnings.warn(f"skipped {path}: {str(error) or 'damaged'}", stacklevel=2)
+            picture = read_picture(path, _PIXEL_LIMIT)
+        except CodecError as error:
+            warnings.warn(f"skipped {error}", stacklevel=2)
             continue
-        yield torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
-
-
-def _centre(path: Path) -> np.ndarray:
-    """The middle of an image file as uint8 (H, W, 3)."""
-    with Image.open(path) as image:
-        width, height = image.size
-        if width * height > _PIXEL_LIMIT:
-            raise ValueError(f"{width}x{height} pixels are more than {_PIXEL_LIMIT}")
-        left, top = (max(0, side - _CALIBRATION_SIDE) // 2 for side in image.size)
-        right, bottom = min(width, left + _CALIBRATION_SIDE), min(height, top + _CALIBRATION_SIDE)
-        return np.array(image.crop((left, top, right, bottom)).convert("RGB"))
+        top, left = (max(0, side - _CALIBRATION_SIDE) // 2 for side in picture.shape[1:])
+        rows = slice(top, top + _CALIBRATION_SIDE)
+        yield to_unit(picture[:, rows, left : left + _CALIBRATION_SIDE])
 
 
 def _count(codewords: Tensor, spool: IO[bytes]) -> Tensor:

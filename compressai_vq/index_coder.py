@@ -25,7 +25,7 @@ from .errors import CodecError
 from .frequencies import PRECISION, cumulative, integer_weights, quantized_frequencies
 
 ONE_LEVEL_LIMIT = 2048
-_BUFFERS = ("_quantized_cdf", "_cdf_length", "_offset")
+TABLES = ("_quantized_cdf", "_cdf_length", "_offset")
 
 # The encoder's buffer has one 32-bit word for each symbol.  It writes two words and up to one
 # for every second symbol: for fewer than three symbols it can write outside of the buffer.
@@ -197,9 +197,18 @@ class IndexCoder(EntropyModel):
             raise CodecError("index stream is damaged or was written with other frequencies")
         return indices
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        # Tables are rebuilt from the frequencies: these keep their precision when a model is
+        # cast, or files written before would not decode after.
+        exact = self.quantiles.data
+        super()._apply(fn, recurse)
+        if self.quantiles.dtype != exact.dtype:
+            self.quantiles.data = exact.to(self.quantiles.device)
+        return self
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # The CDFs' shapes follow from the frequencies: take those of the saved ones.
-        for name in _BUFFERS:
+        for name in TABLES:
             saved = state_dict.get(prefix + name)
             if saved is not None:
                 current = getattr(self, name)

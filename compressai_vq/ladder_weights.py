@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from .architectures import ARCHITECTURES
 from .atomic_file import write_atomically
 from .codec import VQGANCodec
 from .errors import CodecError
+from .index_coder import TABLES
 from .rates import LADDER
 
 _METADATA = "compressai_vq"
@@ -64,7 +66,7 @@ class LadderWeights:
             raise CodecError(f"{path} holds no weights of this package")
         return cls(
             facts["architecture"],
-            facts.get("calibration", "unknown"),
+            str(facts.get("calibration", "unknown")),
             tensors,
             hashlib.sha256(data).digest(),
         )
@@ -113,12 +115,15 @@ class LadderWeights:
         state = {
             "codebook.weight": self.tensors[f"codebooks.{quality}"].float(),
             "index_coder.quantiles": frequencies,
-            "index_coder.usage": torch.softmax(frequencies * 0.6931471805599453, 0),
+            "index_coder.usage": torch.softmax(frequencies * math.log(2), 0),
         }
         _check_finite(state)
+        if len(state["codebook.weight"]) != LADDER[quality - 1]:
+            found, size = len(state["codebook.weight"]), LADDER[quality - 1]
+            raise ValueError(f"quality {quality} has {found} codewords, not {size}")
         state.update(self._networks)
         # The coder's tables are not stored: they follow from the frequencies.
-        for buffer in ("_quantized_cdf", "_cdf_length", "_offset"):
+        for buffer in TABLES:
             state[f"index_coder.{buffer}"] = torch.IntTensor()
         state["index_coder.likelihood_lower_bound.bound"] = torch.tensor([1e-9])
         with torch.device("meta"):  # no time for initial values that are thrown away

@@ -54,6 +54,8 @@ def read_picture(path: Path, max_pixels: int) -> Tensor:
         raise CodecError(f"{path}: not an image that Pillow can read") from None
     except OSError as error:
         raise CodecError(f"{path}: {error.strerror or error}") from None
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's readers fail in any way on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CodecError(f"{path}: damaged image: {reason}") from None
@@ -90,13 +92,12 @@ def write_picture(path: Path, picture: Tensor) -> None:
         CodecError: for an unknown ending, or when the file cannot be written.
     """
     image = Image.fromarray(picture.permute(1, 2, 0).cpu().numpy())
-    endings = Image.registered_extensions()
-    if path.suffix.lower() not in endings and path.suffix:
-        raise CodecError(f"{path}: unknown image format {path.suffix}; use .png")
+    if path.suffix and path.suffix.lower() not in ENDINGS:
+        raise CodecError(f"{path}: cannot write {path.suffix}; known: {', '.join(ENDINGS)}")
     buffer = io.BytesIO()
     try:
-        image.save(buffer, endings.get(path.suffix.lower(), "PNG"))
-    except (OSError, KeyError, ValueError) as error:
+        image.save(buffer, Image.registered_extensions().get(path.suffix.lower(), "PNG"))
+    except Exception as error:  # formats have limits of their own, and each its own error
         raise CodecError(f"{path}: cannot be written as {path.suffix}: {error}") from None
     write_atomically(path, buffer.getvalue())
 

@@ -17,6 +17,8 @@ def _load(
     if metric not in ("mse", "ms-ssim", "lpips"):
         raise ValueError(f'Invalid metric "{metric}"')
     if pretrained:
+        if kwargs:
+            raise TypeError(f"pretrained weights fix {', '.join(kwargs)}")
         from .pretrained import pretrained_weights
 
         return pretrained_weights(architecture, progress).codec(quality)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -60,9 +61,22 @@ def test_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_bytes(b"")
-    places = ("missing/a.bin", "folder", "file/a.bin", 300 * "x")
+    places = ("folder", "file/a.bin", 300 * "x")
     for place in places:
         with pytest.raises(CodecError, match="cannot write"):
             write_atomically(tmp_path / place, b"data")
+    write_atomically(tmp_path / "missing" / "a.bin", b"made")
+    assert (tmp_path / "missing" / "a.bin").read_bytes() == b"made"
+    shutil.rmtree(tmp_path / "missing")
     left = {path.name for path in tmp_path.rglob("*")}
     assert left == {"folder", "file"}
+
+
+def test_links_are_followed_and_devices_kept(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_atomically(tmp_path / "link", b"data")
+    assert (tmp_path / "file").read_bytes() == b"data"
+    assert (tmp_path / "link").is_symlink()
+    device = Path(os.devnull)
+    write_atomically(device, b"data")
+    assert not device.is_file()

@@ -218,3 +218,22 @@ def test_padding_repeats_the_edge(height: int, width: int) -> None:
 def test_the_rate_follows_from_the_codebook(codewords: int, rate: int) -> None:
     with torch.device("meta"):
         assert Mao2024VQGANLite(codewords).rate == rate
+
+
+def test_replicas_of_data_parallel_work() -> None:
+    """They have no parameters of their own, only attributes."""
+    codec = Mao2024VQGANLite(8).eval()
+    replica = codec._replicate_for_data_parallel()
+    for name, module in codec.named_children():
+        setattr(replica, name, module)
+    for network in (codec.encoder, codec.decoder):
+        network.parameters = lambda *_: iter(())
+    assert replica(torch.rand(1, 3, 32, 32))["x_hat"].shape == (1, 3, 32, 32)
+
+
+def test_nothing_to_decompress() -> None:
+    codec = Mao2024VQGANLite(8).eval()
+    codec.update()
+    for strings, shape in (([[]], (1, 1)), ([[bytes(8)]], (0, 4))):
+        with pytest.raises(CodecError, match="no strings"):
+            codec.decompress(strings, shape)

@@ -204,7 +204,7 @@ def test_any_failure_of_a_reader_is_bad_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture().save(tmp_path / "a.png")
-    for error in (KeyError("tag"), IndexError("list\nindex"), MemoryError()):
+    for error in (KeyError("tag"), IndexError("list\nindex")):
 
         def fail(*_: Any, error: Exception = error) -> None:
             raise error
@@ -261,7 +261,7 @@ def test_write_crops_as_they_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("a.xyz", "unknown image format .xyz"), ("a.psd", "cannot be written as .psd")],
+    [("a.xyz", "cannot write .xyz"), ("a.pdf", "cannot write .pdf")],
 )
 def test_write_to_formats_that_cannot_be_written(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(CodecError, match=words):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import warnings
 
 from .. import __version__
-from ..errors import CodecError
 from . import compress, decompress, evaluate, import_checkpoint, info
+from .jobs import EXPECTED, one_line
 
 _COMMANDS = (compress, decompress, info, evaluate, import_checkpoint)
 
@@ -34,8 +35,11 @@ def main(argv: list[str] | None = None) -> int:
         when interrupted.
     """
     arguments = parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # file names may be in no encoding at all
+            stream.reconfigure(errors="backslashreplace")
     warnings.simplefilter("ignore")  # libraries' warnings; ours are shown below
-    warnings.filterwarnings("always", message=".*transparency is laid on white")
+    warnings.filterwarnings("always", message=".*transparency is laid on white|skipped ")
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
         return arguments.run(arguments)
@@ -46,8 +50,8 @@ def main(argv: list[str] | None = None) -> int:
         # The reader of our output has gone; keep Python from complaining about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (CodecError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except EXPECTED as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
 
 

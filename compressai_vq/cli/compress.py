@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument(
         "-q", "--quality", type=int, metavar=f"1..{len(LADDER)}",
-        help="default 9; each step adds about 0.004 bits per pixel",
+        help="default: the highest, 9; each step adds about 0.004 bits per pixel",
     )  # fmt: skip
     rate.add_argument(
         "--target-bpp", type=float, metavar="BPP", help="best quality of at most BPP bits a pixel"
@@ -36,14 +36,19 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compress every input."""
-    quality = 9 if arguments.quality is None else arguments.quality
-    if not 1 <= quality <= len(LADDER):
+    quality = arguments.quality
+    if quality is not None and not 1 <= quality <= len(LADDER):
         raise CodecError(f"quality {quality} is not between 1 and {len(LADDER)}")
     for name in ("target_bpp", "target_bytes"):
         if (value := getattr(arguments, name)) is not None and not 0 < value < math.inf:
             raise CodecError(f"--{name.replace('_', '-')} must be above 0 and finite")
+    single = len(arguments.inputs) == 1 and arguments.inputs[0].is_file()
+    if single and arguments.output.suffix.lower() in ENDINGS:
+        raise CodecError(f"{arguments.output} has an image's ending; name the output .cvq")
     planned = jobs.plan(arguments.inputs, arguments.output, ENDINGS, ".cvq")
     codec = file_codec(arguments)
+    if quality is None:
+        quality = codec.weights.qualities[-1]
 
     def work(job: jobs.Job) -> dict[str, Any]:
         picture = read_picture(job.source, codec.max_pixels)

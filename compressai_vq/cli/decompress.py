@@ -23,6 +23,9 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+_LONGEST = 1 << 24  # bytes; a file of the largest image has less than one MiB
+
+
 def read_container(path: Path) -> bytes:
     """A file's bytes.
 
@@ -30,7 +33,9 @@ def read_container(path: Path) -> bytes:
         CodecError: when it cannot be read.
     """
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            # Of anything longer, and of devices that never end, the start shows what it is.
+            return file.read(_LONGEST)
     except OSError as error:
         raise CodecError(f"{path}: {error.strerror}") from error
 

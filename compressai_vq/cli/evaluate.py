@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from ..atomic_file import write_atomically
 from ..errors import CodecError
-from ..evaluation import averages, evaluate
+from ..evaluation import Metric, averages, evaluate_picture
 from ..machine import describe_machine
-from ..picture import ENDINGS
+from ..picture import ENDINGS, read_picture
 from . import jobs
 from .weights import file_codec
 
@@ -28,7 +28,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--lpips", action="store_true", help="measure LPIPS (AlexNet) and LPIPS-VGG too"
     )
+    parser.add_argument("--dists", action="store_true", help="measure DISTS too")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write JSON here")
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite an existing file")
     jobs.add_json_argument(parser)
     jobs.add_weights_arguments(parser)
     parser.set_defaults(run=run)
@@ -36,38 +38,35 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print a table."""
-    paths: list[Path] = []
-    for path in arguments.inputs:
-        if path.is_dir():
-            paths += sorted(
-                p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file()
-            )
-        elif path.exists():
-            paths.append(path)
-        else:
-            raise CodecError(f"{path}: no such file")
-    if not paths:
-        raise CodecError("no images found")
+    paths = jobs.find(arguments.inputs, ENDINGS)
+    if arguments.output is not None:
+        if arguments.output.is_dir() or not arguments.output.resolve().parent.is_dir():
+            raise CodecError(f"{arguments.output} cannot be written: no such folder, or it is one")
+        if arguments.output.is_file() and not arguments.force:
+            raise CodecError(f"{arguments.output} exists; --force overwrites it")
     codec = file_codec(arguments)
     qualities = _qualities(arguments.qualities, codec.weights.qualities)
-    metrics = {}
-    if arguments.lpips:
-        from ..metrics.lpips import load_lpips
-
-        metrics = {"lpips": load_lpips("alex"), "lpips-vgg": load_lpips("vgg")}
-    total = len(paths) * len(qualities)
-    bar = tqdm(total=total, disable=not sys.stderr.isatty(), unit="file")
-    rows = []
-    for row in evaluate(codec, paths, qualities, metrics):
-        rows.append(row)
-        bar.update()
-    bar.close()
+    metrics = _metrics(arguments)
+    rows: list[dict[str, Any]] = []
+    failed = 0
+    for path in tqdm(paths, disable=not sys.stderr.isatty(), unit="image"):
+        try:
+            picture = read_picture(path, codec.max_pixels)
+            for quality in qualities:
+                row = evaluate_picture(codec, picture, quality, metrics)
+                rows.append({"image": path.name, "quality": quality, **row})
+        except jobs.EXPECTED as error:
+            failed += 1
+            text = jobs.one_line(error)
+            tqdm.write(f"error: {text if str(path) in text else f'{path}: {text}'}", sys.stderr)
+    if not rows:
+        return 2
     results = averages(rows)
     report = {
         "name": codec.weights.architecture,
         "description": "complete .cvq files; lpips is AlexNet's",
         "fingerprint": codec.weights.fingerprint.hex(),
-        "dataset": {"folder": arguments.inputs[0].resolve().name, "images": len(paths)},
+        "dataset": {"folder": arguments.inputs[0].resolve().name, "images": len(paths) - failed},
         "machine": {
             **describe_machine(),
             "device": arguments.device,
@@ -76,13 +75,27 @@ def run(arguments: argparse.Namespace) -> int:
         "results": {name: [_finite(v) for v in values] for name, values in results.items()},
         "images": [{k: _finite(v) for k, v in row.items()} for row in rows],
     }
+    print(json.dumps(report, indent=2) if arguments.json else _table(results))
     if arguments.output:
         write_atomically(arguments.output, (json.dumps(report, indent=1) + "\n").encode())
-    if arguments.json:
-        print(json.dumps(report, indent=2))
-    else:
-        print(_table(results))
-    return 0
+    return 2 if failed else 0
+
+
+def _metrics(arguments: argparse.Namespace) -> dict[str, Metric]:
+    metrics: dict[str, Metric] = {}
+    if arguments.lpips:
+        from ..metrics.lpips import load_lpips
+
+        metrics = {"lpips": load_lpips("alex"), "lpips-vgg": load_lpips("vgg")}
+    if arguments.dists:
+        try:
+            from ..metrics.dists import load_dists
+        except ImportError:
+            raise CodecError("--dists needs: pip install compressai-vq[metrics]") from None
+
+        dists = load_dists()
+        metrics["dists"] = lambda a, b: dists((a + 1) / 2, (b + 1) / 2)
+    return metrics
 
 
 def _qualities(text: str, known: list[int]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.output.exists() and not arguments.force:
         raise CodecError(f"{arguments.output} exists; --force overwrites it")
+    folder = arguments.output.resolve().parent
+    if arguments.output.is_dir() or not folder.is_dir():
+        raise CodecError(f"{arguments.output} cannot be written: no such folder, or it is one")
     weights = import_checkpoint(
         arguments.checkpoint,
         arguments.calibrate,
         seed=arguments.seed,
         weighted=not arguments.unweighted,
-        progress=True,
+        progress=sys.stderr.isatty(),
     )
     fingerprint = weights.save(arguments.output)
     print(

@@ -10,32 +10,39 @@ from typing import Any
 
 from ..container import MAGIC, Container
 from ..errors import CodecError
-from ..ladder_weights import LadderWeights, packaged_weights
+from ..ladder_weights import LadderWeights
 from ..rates import LADDER
 from . import jobs
 from .decompress import read_container
-from .weights import DEFAULT_ARCHITECTURE
+from .weights import file_codec
 
 
 def add_parser(commands: Any) -> None:
     """Add the command's arguments."""
     parser = commands.add_parser(
-        "info", help="what .cvq and weights files hold; without a file: the packaged weights"
+        "info", help="what .cvq and weights files hold; without a file: the weights in use"
     )
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
     jobs.add_json_argument(parser)
+    jobs.add_weights_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Describe every file."""
-    described, failed = [], False
-    for path in arguments.files or [packaged_weights(DEFAULT_ARCHITECTURE)]:
+    described: list[dict[str, Any]] = []
+    failed = False
+    if not arguments.files:
+        weights = file_codec(arguments).weights
+        described.append({"weights": "default", **describe_weights(weights)})
+    for path in arguments.files:
         try:
             described.append({"file": str(path), **describe(path)})
         except CodecError as error:
             failed = True
             text = str(error)
+            if arguments.json:
+                described.append({"file": str(path), "error": text})
             print(f"error: {text if str(path) in text else f'{path}: {text}'}", file=sys.stderr)
     if arguments.json:
         print(json.dumps(described, indent=2))
@@ -45,6 +52,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 2 if failed else 0
 
 
+def describe_weights(weights: LadderWeights) -> dict[str, Any]:
+    """The facts of one set of weights."""
+    return {
+        "kind": "weights",
+        "architecture": weights.architecture,
+        "fingerprint": weights.fingerprint.hex(),
+        "qualities": weights.qualities,
+        "frequencies": weights.calibration,
+        "parameters": sum(
+            value.numel()
+            for name, value in weights.tensors.items()
+            if name.startswith(("encoder.", "decoder."))
+        ),
+    }
+
+
 def describe(path: Path) -> dict[str, Any]:
     """The facts of one file.
 
@@ -52,20 +75,9 @@ def describe(path: Path) -> dict[str, Any]:
         CodecError: when it is damaged or of another kind.
     """
     data = read_container(path)
-    if data[: len(MAGIC)] != MAGIC and path.suffix == ".safetensors":
-        weights = LadderWeights.load(path)
-        return {
-            "kind": "weights",
-            "architecture": weights.architecture,
-            "fingerprint": weights.fingerprint.hex(),
-            "qualities": weights.qualities,
-            "frequencies": weights.calibration,
-            "parameters": sum(
-                value.numel()
-                for name, value in weights.tensors.items()
-                if name.startswith(("encoder.", "decoder."))
-            ),
-        }
+    # A safetensors file starts with the length of its JSON header, and that with a brace.
+    if data[: len(MAGIC)] != MAGIC and data[8:9] == b"{":
+        return describe_weights(LadderWeights.load(path))
     container = Container.from_bytes(data)
     return {
         "kind": "image",

@@ -13,6 +13,17 @@ from tqdm import tqdm
 
 from ..errors import CodecError
 
+# RuntimeError is how torch says that memory has run out or that a device failed.
+EXPECTED = (CodecError, OSError, MemoryError, RuntimeError)
+
+
+def one_line(error: BaseException) -> str:
+    """What to tell the user about an error, in one line."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or "not enough memory" in text or "out of memory" in text:
+        return "out of memory: the image is too large for this machine; use a smaller one"
+    return text or type(error).__name__
+
 
 class Job(NamedTuple):
     """One file to read and the file to write from it."""
@@ -66,21 +77,17 @@ def plan(inputs: list[Path], output: Path, endings: Iterable[str], ending: str) 
     Raises:
         CodecError: for missing inputs, empty folders and outputs that would collide.
     """
-    into_folder = len(inputs) > 1 or inputs[0].is_dir() or output.is_dir() or not output.suffix
+    folders = len(inputs) > 1 or inputs[0].is_dir() or output.is_dir()
+    into_folder = folders or not (output.suffix or output.exists())
     jobs: list[Job] = []
     for path in inputs:
         if path.is_dir():
-            names = (p for p in path.rglob("*") if p.suffix.lower() in tuple(endings))
-            found = sorted(p for p in names if p.is_file())
-            if not found:
-                raise CodecError(f"{path}: no files that end in {', '.join(endings)}")
-            jobs += [Job(p, output / p.relative_to(path).with_suffix(ending)) for p in found]
+            for found in find([path], endings):
+                jobs.append(Job(found, output / found.relative_to(path).with_suffix(ending)))
         elif not path.exists():
             raise CodecError(f"{path}: no such file")
-        elif into_folder:
-            jobs.append(Job(path, output / (path.stem + ending)))
         else:
-            jobs.append(Job(path, output))
+            jobs.append(Job(path, output / (path.stem + ending) if into_folder else output))
     sources: dict[Path, Path] = {}
     for job in jobs:
         other = sources.setdefault(job.target, job.source)
@@ -88,9 +95,32 @@ def plan(inputs: list[Path], output: Path, endings: Iterable[str], ending: str) 
             raise CodecError(f"{other} and {job.source} would both become {job.target}")
         if job.target.resolve() == job.source.resolve():
             raise CodecError(f"{job.source}: input and output are the same file")
-    if into_folder and output.exists() and not output.is_dir():
+    if into_folder and output.is_file():
         raise CodecError(f"{output} is a file; several inputs need a folder")
+    if into_folder and not output.is_dir() and output.suffix == ending:
+        raise CodecError(f"several inputs need a folder, and {output} looks like a file")
     return list(dict.fromkeys(jobs))  # a file that is named twice is one job
+
+
+def find(inputs: list[Path], endings: Iterable[str]) -> list[Path]:
+    """The files among the inputs and, by their endings, in the folders among them.
+
+    Raises:
+        CodecError: for missing files and folders without any.
+    """
+    paths: list[Path] = []
+    for path in inputs:
+        if path.is_dir():
+            names = (p for p in path.rglob("*") if p.suffix.lower() in tuple(endings))
+            found = sorted(p for p in names if p.is_file())
+            if not found:
+                raise CodecError(f"{path}: no files that end in {', '.join(endings)}")
+            paths += found
+        elif path.exists():
+            paths.append(path)
+        else:
+            raise CodecError(f"{path}: no such file")
+    return paths
 
 
 def run(
@@ -108,18 +138,14 @@ def run(
     bar = tqdm(jobs, disable=len(jobs) < 2 or not sys.stderr.isatty(), unit="file")
     for job in bar:
         try:
-            if job.target.exists() and not arguments.force:
+            if job.target.is_file() and not arguments.force:
                 raise CodecError(f"{job.target} exists; --force overwrites it")
             if job.target.is_dir():
                 raise CodecError(f"{job.target} is a folder")
-            try:
-                job.target.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise CodecError(f"cannot make {job.target.parent}: {error.strerror}") from error
             result = work(job)
-        except (CodecError, OSError) as error:
+        except EXPECTED as error:
             failed += 1
-            text = str(error)
+            text = one_line(error)
             named = text if str(job.source) in text else f"{job.source}: {text}"
             tqdm.write(f"error: {named}", file=sys.stderr)
             results.append({"source": str(job.source), "error": text})

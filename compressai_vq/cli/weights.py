@@ -29,8 +29,8 @@ def file_codec(arguments: argparse.Namespace, architecture: str | None = None) -
     if asked is not None and asked not in ENTRY_POINTS:
         raise CodecError(f"unknown architecture {asked}; known: {', '.join(ENTRY_POINTS)}")
     try:
-        torch.empty(0, device=arguments.device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=arguments.device).item()  # not all that allocate can compute
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise CodecError(f"device {arguments.device} cannot be used: {reason}") from None
     if arguments.weights is not None:

@@ -1,0 +1,1 @@
+"""Perceptual metrics on backbones that are checked."""

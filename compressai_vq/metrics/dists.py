@@ -10,7 +10,7 @@ import torch
 import torch.nn as nn
 import torchvision
 
-from .backbones import backbone
+from .backbones import backbone, put_into
 
 
 def load_dists(allow_download: bool = True) -> nn.Module:
@@ -32,9 +32,5 @@ def load_dists(allow_download: bool = True) -> nn.Module:
     )
     metric.alpha.data.copy_(heads["alpha"])
     metric.beta.data.copy_(heads["beta"])
-    for stage in metric.children():
-        for index, layer in stage.named_children():
-            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
-                layer.weight.data.copy_(weights[f"features.{index}.weight"])
-                layer.bias.data.copy_(weights[f"features.{index}.bias"])
+    put_into(metric.children(), weights)
     return metric.eval().requires_grad_(False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lpips
 import torch.nn as nn
 
-from .backbones import backbone
+from .backbones import backbone, put_into
 
 _BACKBONES = {"alex": "alexnet", "vgg": "vgg16"}
 
@@ -25,9 +25,5 @@ def load_lpips(net: str = "alex", allow_download: bool = True) -> nn.Module:
     """
     weights = backbone(_BACKBONES[net], allow_download)
     metric = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
-    for slice_ in metric.net.children():
-        for index, layer in slice_.named_children():
-            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
-                layer.weight.data.copy_(weights[f"features.{index}.weight"])
-                layer.bias.data.copy_(weights[f"features.{index}.bias"])
+    put_into(metric.net.children(), weights)
     return metric.eval().requires_grad_(False)

@@ -27,9 +27,11 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..rates import LADDER
+
 Rate = int | Tensor
 
-NUM_RATES = 9
+NUM_RATES = len(LADDER)
 WIDTHS = (64, 128, 256)  # channels at 1/4, 1/8 and 1/16 of the image's side
 
 

@@ -18,7 +18,9 @@ def channels_last(module: M) -> M:
 
 def like_weights(x: Tensor, network: nn.Module) -> Tensor:
     """``x`` in the number format and layout of a network's convolutions."""
-    weight = next(p for p in network.parameters() if p.dim() == 4 and p.shape[-1] > 1)
+    # Of the modules, not the parameters: replicas of DataParallel have no parameters.
+    convolutions = (m for m in network.modules() if isinstance(m, nn.Conv2d))
+    weight = next(m.weight for m in convolutions if m.kernel_size[0] > 1)
     last = weight.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last else torch.contiguous_format
     return x.to(weight.dtype).contiguous(memory_format=layout)

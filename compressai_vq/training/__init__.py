@@ -1,0 +1,1 @@
+"""Training of the lite pair: ``python -m compressai_vq.training``."""

@@ -32,6 +32,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=0, help="default: all cores")
     parser.add_argument("-o", "--output", type=Path, help="of export: safetensors file")
     arguments = parser.parse_args(argv)
+    if arguments.stage == "export" and arguments.output is None:
+        parser.error("export needs -o")
+    if arguments.stage != "export" and not arguments.validation:
+        parser.error(f"{arguments.stage} needs --validation")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     if arguments.stage == "export":

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..index_coder import IndexCoder
 from ..ladder_weights import LadderWeights
 from .ladder import Ladder
 from .photographs import load_photographs
@@ -42,10 +43,10 @@ def export(runs: Path, data: list[str], output: Path, pictures: int = 2000) -> L
         if name.startswith(("encoder.", "decoder.")):
             tensors[name] = value.half()
     for rate, counts in count_usage(model, photographs).items():
-        # Never seen is counted as half a time: it must stay possible.
-        share = (counts.double() + 0.5) / (counts.double() + 0.5).sum()
+        coder = IndexCoder(len(counts))
+        coder.set_counts(counts)
         tensors[f"codebooks.{rate + 1}"] = books[rate].half()
-        tensors[f"log2_frequencies.{rate + 1}"] = share.log2().float()
+        tensors[f"log2_frequencies.{rate + 1}"] = coder.quantiles.detach().clone()
     calibration = f"counted on {len(photographs)} images"
     weights = LadderWeights(ARCHITECTURE, calibration, tensors)
     fingerprint = weights.save(output)

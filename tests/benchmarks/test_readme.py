@@ -27,6 +27,16 @@ def test_results_are_those_of_the_shipped_weights(name: str) -> None:
     assert report["fingerprint"] == json.loads(WEIGHTS.read_text())["fingerprint"]
 
 
+def test_figures_are_what_a_ladder_of_rates_promises() -> None:
+    results = json.loads((RESULTS / "kodak.json").read_text())["results"]
+    rates, pixels, header = results["bpp"], 768 * 512, 16
+    assert results["quality"] == list(range(1, 10))
+    assert rates == sorted(rates) and rates[-1] < 0.044
+    assert results["lpips"] == sorted(results["lpips"], reverse=True)
+    for quality, rate in zip(results["quality"], rates, strict=True):
+        assert rate < (quality + 2) / 256 + (64 + 8 * header) / pixels
+
+
 def test_a_stale_figure_is_replaced() -> None:
     stale = "before <!-- figures hook -->\nIt costs 99 ms.\n<!-- end --> after"
     fresh = render(stale)

@@ -177,8 +177,10 @@ def test_inputs_that_cannot_be(
         ([china, twin], tmp_path / "out", "would both become"),
         ([photographs, china], tmp_path / "out", ""),
         ([photographs / "more"], tmp_path / "file", "is a file; several inputs need a folder"),
-        ([china], china, "input and output are the same file"),
-        ([china], tmp_path / "file" / "a.cvq", "cannot make"),
+        ([china], tmp_path / "b.jpg", "has an image's ending"),
+        ([china, twin], tmp_path / "out.cvq", "would both become"),
+        ([photographs / "more"], tmp_path / "out.cvq", "looks like a file"),
+        ([china], tmp_path / "file" / "a.cvq", "cannot write"),
         ([china], tmp_path / "out" / ("x" * 300 + ".cvq"), "name too long"),
     ]
     for inputs, output, words in cases:

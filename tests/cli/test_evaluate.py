@@ -59,9 +59,9 @@ def test_bad_input(run: Run, small: Path, weights_file: Path, tmp_path: Path) ->
     cases = [
         ((small, "-q", "1,x"), "-q takes numbers"),
         ((small, "-q", "10"), "not 10"),
-        ((tmp_path / "empty",), "no images found"),
+        ((tmp_path / "empty",), "no files that end in"),
         ((tmp_path / "missing",), "no such file"),
-        ((small, tmp_path / "text.png", "-q", "1"), "text.png: not an image"),
+        ((tmp_path / "text.png", "-q", "1"), "text.png: not an image"),
     ]
     for arguments, words in cases:
         result = run("eval", *arguments, "-o", output, "--weights", weights_file)
@@ -69,3 +69,26 @@ def test_bad_input(run: Run, small: Path, weights_file: Path, tmp_path: Path) ->
         (line,) = result.errors
         assert words in line
         assert not output.exists()
+
+
+def test_one_bad_image_does_not_lose_the_others(
+    run: Run, small: Path, weights_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text.png").write_bytes(b"text")
+    arguments = (small, tmp_path / "text.png", "-q", "1", "--json", "--weights", weights_file)
+    result = run("eval", *arguments)
+    assert result.code == 2
+    assert "text.png: not an image" in result.errors[0]
+    assert result.json["dataset"]["images"] == len(result.json["images"]) == 2
+
+
+def test_where_the_report_goes_is_checked_first(
+    run: Run, small: Path, weights_file: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old.json"
+    old.write_text("old")
+    for output, words in ((tmp_path / "no" / "a.json", "no such folder"), (old, "--force")):
+        result = run("eval", small, "-q", "1", "-o", output, "--weights", weights_file)
+        assert (result.code, result.out) == (2, "")
+        assert words in result.errors[0]
+    assert old.read_text() == "old"

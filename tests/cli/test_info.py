@@ -60,6 +60,8 @@ def test_bad_files_do_not_stop_the_others(
     paths = [tmp_path / name for name in (*bad, "missing.cvq")]
     result = run("info", *paths, good, weights_file, "--json")
     assert result.code == 2
-    assert [row["file"] for row in result.json] == [str(good), str(weights_file)]
+    described = [row["file"] for row in result.json if "error" not in row]
+    assert described == [str(good), str(weights_file)]
+    assert [row["file"] for row in result.json if "error" in row] == list(map(str, paths))
     assert len(result.errors) == 4
     assert all(str(path) in line for path, line in zip(paths, result.errors, strict=True))

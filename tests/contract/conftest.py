@@ -58,4 +58,4 @@ def _installed() -> None:
     """These tests show what a plain install does; a bare clone on the path is not one."""
     code = "import sys; sys.exit('compressai_vq' not in sys.modules)"
     if subprocess.run([sys.executable, "-c", code], cwd="/").returncode:
-        pytest.skip("compressai-vq is not installed in this environment")
+        pytest.fail("compressai-vq is not installed in this environment: pip install -e .")
