@@ -111,7 +111,7 @@ def test_wheel_holds_the_package_and_nothing_at_top_level_but_the_hook(wheel: Pa
     here = {
         str(path.relative_to(ROOT)).replace(os.sep, "/")
         for path in (ROOT / "compressai_vq").rglob("*")
-        if path.suffix in (".py", ".toml", ".json", ".safetensors", ".typed")
+        if path.suffix in (".py", ".toml", ".json", ".safetensors", ".typed", ".md", ".csv")
     }
     assert here <= set(names)
     assert "compressai_vq/plugins/autoload/__init__.py" in names
