@@ -27,15 +27,15 @@ def kodak() -> str:
     report = _load("kodak.json")
     results, machine = report["results"], report["machine"]
     lines = [
-        "| quality | codewords | bytes | bpp | LPIPS (Alex) | LPIPS (VGG) | PSNR dB | MS-SSIM |",
-        "|---|---|---|---|---|---|---|---|",
+        "| quality | codewords | bytes | bpp | LPIPS | LPIPS-VGG | DISTS | PSNR dB | MS-SSIM |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    columns = ("quality", "bytes", "bpp", "lpips", "lpips-vgg", "psnr-rgb", "ms-ssim-rgb")
+    columns = ("quality", "bytes", "bpp", "lpips", "lpips-vgg", "dists", "psnr-rgb", "ms-ssim-rgb")
     for row in zip(*(results[name] for name in columns), strict=True):
-        quality, size, bpp, alex, vgg, psnr, ssim = row
+        quality, size, bpp, alex, vgg, dists, psnr, ssim = row
         lines.append(
             f"| {quality:.0f} | {2 ** (quality + 2):.0f} | {size:.0f} | {bpp:.4f} "
-            f"| {alex:.3f} | {vgg:.3f} | {psnr:.2f} | {ssim:.3f} |"
+            f"| {alex:.3f} | {vgg:.3f} | {dists:.3f} | {psnr:.2f} | {ssim:.3f} |"
         )
     lines.append("")
     lines.append(
