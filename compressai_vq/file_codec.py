@@ -7,6 +7,7 @@ import functools
 import torch
 from torch import Tensor
 
+from .architectures import ARCHITECTURES
 from .codec import VQGANCodec
 from .container import Container
 from .errors import CodecError
@@ -46,8 +47,6 @@ class FileCodec:
     @property
     def max_pixels(self) -> int:
         """Larger pictures are refused."""
-        from .architectures import ARCHITECTURES
-
         return ARCHITECTURES[self.weights.architecture].max_pixels
 
     def compress(self, picture: Tensor, quality: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -50,22 +51,39 @@ def export(runs: Path, data: list[str], output: Path, pictures: int = 2000) -> L
     calibration = f"counted on {len(photographs)} images"
     weights = LadderWeights(ARCHITECTURE, calibration, tensors)
     fingerprint = weights.save(output)
-    provenance = {
-        "fingerprint": fingerprint.hex(),
-        "frequencies": calibration,
-        "data": [Path(path).name for path in data],
-        "stages": {s: _stage(runs / s / "state.pt") for s in ("pretrain", "finetune")},
-    }
-    output.with_suffix(".json").write_text(json.dumps(provenance, indent=1) + "\n")
+    facts = provenance(runs, data, fingerprint, calibration)
+    output.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
     return weights
 
 
-def _stage(path: Path) -> dict[str, Any]:
-    state = torch.load(path, weights_only=True)
+def provenance(
+    runs: Path, data: list[str], fingerprint: bytes, calibration: str
+) -> dict[str, Any]:
+    """Where weights come from: commands, data, and each stage's settings and last figures."""
+    shards = " ".join(Path(path).name for path in data)
+    command = "python -m compressai_vq.training"
+    return {
+        "fingerprint": fingerprint.hex(),
+        "frequencies": calibration,
+        "data": [Path(path).name for path in data],
+        "commands": [
+            f"{command} pretrain --data {shards} --validation VALIDATION --runs RUNS",
+            f"{command} finetune --data {shards} --validation VALIDATION --runs RUNS",
+            f"{command} export --data {shards} --runs RUNS -o WEIGHTS.safetensors",
+        ],
+        "stages": {s: _stage(runs / s) for s in ("pretrain", "finetune")},
+    }
+
+
+def _stage(folder: Path) -> dict[str, Any]:
+    state = torch.load(folder / "state.pt", weights_only=True)
+    with (folder / "log.csv").open(newline="") as log:
+        *_, last = csv.DictReader(log)
     config = state["config"]
     return {
         "steps": state["step"],
         "crops": state["step"] * config["batch"],
         "hours": round(state["seconds"] / 3600, 2),
+        "metrics": {k: float(v) for k, v in last.items()},  # lpips_Q: AlexNet, validation
         "config": config,
     }
