@@ -4,6 +4,7 @@ Each stage goes on where it was interrupted when its command is run again::
 
     python -m compressai_vq.training pretrain --data DIR_OR_TAR... --validation TAR --runs RUNS
     python -m compressai_vq.training finetune --data DIR_OR_TAR... --validation TAR --runs RUNS
+    python -m compressai_vq.training adversarial --data ... --validation TAR --runs RUNS
     python -m compressai_vq.training export   --data DIR_OR_TAR... --runs RUNS -o WEIGHTS
 """
 
@@ -16,7 +17,7 @@ import torch
 
 from .photographs import load_photographs
 from .run import TrainingConfig, TrainingRun
-from .stages import finetune_model, pretrain_model
+from .stages import STAGES, adversarial_model, finetune_model, pretrain_model
 
 _CONFIGS = Path(__file__).parent / "configs"
 
@@ -24,7 +25,7 @@ _CONFIGS = Path(__file__).parent / "configs"
 def main(argv: list[str] | None = None) -> None:
     """Run one stage; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m compressai_vq.training")
-    parser.add_argument("stage", choices=["pretrain", "finetune", "export"])
+    parser.add_argument("stage", choices=[*STAGES, "export"])
     parser.add_argument("--data", nargs="+", required=True, help="folders or tar files")
     parser.add_argument("--validation", nargs="+", help="folders or tar files, not trained on")
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
@@ -50,6 +51,8 @@ def main(argv: list[str] | None = None) -> None:
     validation = load_photographs(arguments.validation, 304)
     if arguments.stage == "pretrain":
         model = pretrain_model(config)
+    elif arguments.stage == "adversarial":
+        model = adversarial_model(config, arguments.runs / "finetune" / "state.pt")
     else:
         model = finetune_model(config, arguments.runs / "pretrain" / "state.pt", pictures)
     folder = arguments.runs / arguments.stage

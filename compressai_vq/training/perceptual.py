@@ -8,7 +8,7 @@ stride, judges a random window.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,14 @@ from torch import Tensor
 
 from ..metrics.lpips import load_lpips
 from ..networks.memory_layout import channels_last
+
+
+class PixelLoss(NamedTuple):
+    """The loss, and VGG16's features of both pictures, one tensor a depth."""
+
+    total: Tensor
+    real: list[Tensor]
+    fake: list[Tensor]
 
 
 class PerceptualLoss(nn.Module):
@@ -39,8 +47,8 @@ class PerceptualLoss(nn.Module):
             self.nets["vgg"] = load_lpips("vgg")
         channels_last(self)
 
-    def forward(self, x: Tensor, x_hat: Tensor, rng: np.random.Generator) -> Tensor:
-        """Two batches (N, 3, S, S) in [-1, 1] to a scalar; ``rng`` draws shift and scale."""
+    def forward(self, x: Tensor, x_hat: Tensor, rng: np.random.Generator) -> PixelLoss:
+        """Two batches (N, 3, S, S) in [-1, 1]; ``rng`` draws shift, scale and window."""
         loss = F.l1_loss(x_hat.float(), x)
         if self.alex:
             top, left = rng.integers(0, 8, size=2)
@@ -49,27 +57,38 @@ class PerceptualLoss(nn.Module):
                 scale = float(rng.uniform(0.7, 1.3))
                 a, b = (F.interpolate(i, scale_factor=scale, mode="bilinear") for i in (a, b))
             loss = loss + self.alex * lpips_distance(self.nets["alex"], a, b)
-        if self.vgg:
-            top, left = rng.integers(0, x.shape[-1] - self.window + 1, size=2)
-            rows, columns = slice(top, top + self.window), slice(left, left + self.window)
-            # Every other picture: VGG16 costs more than the codec itself.
-            a, b = x[::2, :, rows, columns], x_hat[::2, :, rows, columns]
-            loss = loss + self.vgg * lpips_distance(self.nets["vgg"], a, b)
-        return loss
+        if not self.vgg:
+            return PixelLoss(loss, [], [])
+        top, left = rng.integers(0, x.shape[-1] - self.window + 1, size=2)
+        rows, columns = slice(top, top + self.window), slice(left, left + self.window)
+        # Every other picture: VGG16 costs more than the codec itself.
+        a, b = x[::2, :, rows, columns], x_hat[::2, :, rows, columns]
+        real, fake = lpips_features(self.nets["vgg"], a, b)
+        loss = loss + self.vgg * feature_distance(self.nets["vgg"], real, fake)
+        return PixelLoss(loss, real, fake)
 
 
-def lpips_distance(metric: Any, x: Tensor, x_hat: Tensor) -> Tensor:
-    """Mean LPIPS of a batch, with the features in the caller's autocast type.
+def lpips_features(metric: Any, x: Tensor, x_hat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """The backbone's features of both pictures, those of ``x`` without gradient."""
+    with torch.no_grad():
+        reference = metric.net(metric.scaling_layer(x))
+    return list(reference), list(metric.net(metric.scaling_layer(x_hat)))
+
+
+def feature_distance(metric: Any, reference: list[Tensor], features: list[Tensor]) -> Tensor:
+    """Mean LPIPS of a batch from its features, which may be in the caller's autocast type.
 
     The package's own forward would take the differences of normalised features in bf16 too,
     where little is left of them; here they are taken in fp32.
     """
-    with torch.no_grad():
-        reference = metric.net(metric.scaling_layer(x))
-    features = metric.net(metric.scaling_layer(x_hat))
-    total = torch.zeros(())
-    with torch.autocast(x.device.type, enabled=False):
+    total = reference[0].new_zeros((), dtype=torch.float32)
+    with torch.autocast(total.device.type, enabled=False):
         for lin, a, b in zip(metric.lins, reference, features, strict=True):
             difference = (F.normalize(a.float()) - F.normalize(b.float())).square()
             total = total + lin(difference).mean()
     return total
+
+
+def lpips_distance(metric: Any, x: Tensor, x_hat: Tensor) -> Tensor:
+    """Mean LPIPS of two batches (N, 3, H, W) in [-1, 1], differentiable in ``x_hat``."""
+    return feature_distance(metric, *lpips_features(metric, x, x_hat))

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from ..networks.lite import NUM_RATES
 from ..networks.memory_layout import channels_last
+from .adversary import Adversary
 from .ladder import Ladder, LadderOutput
 from .perceptual import PerceptualLoss, lpips_distance
 from .photographs import random_crops
+from .source_commit import source_commit
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class TrainingConfig:
     unquantized: int = 0
     codewords: int = 0
     latent_channels: int = 8
+    window: int = 64  # side of VGG16's random window
+    cooldown: int = 0  # steps of linear decay after a constant rate; 0: a cosine throughout
+    adversarial: float = 0.0  # weight of the discriminator's term, before it is adapted
+    adversarial_from: int = 0  # step from which the codec feels it; it learns from the start
 
     @classmethod
     def load(cls, path: str | Path) -> TrainingConfig:
@@ -72,17 +78,23 @@ class TrainingRun:
         self.model = channels_last(model)
         self.config, self.folder = config, folder
         self.pictures, self.validation = pictures, validation
-        self.loss = PerceptualLoss(config.alex, config.vgg)
+        self.loss = PerceptualLoss(config.alex, config.vgg, config.window)
+        self.adversary = Adversary() if config.adversarial else None
+        self.commits: list[str] = []
         self.optimizer = torch.optim.AdamW(
             model.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=0.01
         )
         self.generator = torch.Generator().manual_seed(config.seed)
         self.step = 0
         self.seconds = 0.0
+        self.judged: list[float] = []  # the discriminator's losses since the last log
         self.average = {k: v.clone() for k, v in model.state_dict().items()}
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "state.pt").exists():
             self._resume()
+        commit = source_commit()
+        if commit not in self.commits:
+            self.commits.append(commit)
 
     def train(self, save_every: int = 250) -> dict[str, Tensor]:
         """Train to the configured number of steps; returns the averaged state dict."""
@@ -112,12 +124,21 @@ class TrainingRun:
         rng = np.random.default_rng((config.seed, self.step, 1))
         with torch.autocast("cpu", torch.bfloat16):
             output: LadderOutput = self.model(x, rates, quantize)
-            loss = self.loss(x, output.x_hat, rng)
-            loss = loss + config.commitment * output.commitment + config.spread * output.spread
+            pixels = self.loss(x, output.x_hat, rng)
+            loss = pixels.total + config.commitment * output.commitment
+            loss = loss + config.spread * output.spread
+            if self.adversary and self.step >= config.adversarial_from:
+                fooled = self.adversary.fooled(pixels.fake)
+                if self.step % 8 == 0:
+                    self.adversary.weigh(pixels.total, fooled, output.x_hat)
+                loss = loss + config.adversarial * self.adversary.balance * fooled
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
+        if self.adversary:
+            with torch.autocast("cpu", torch.bfloat16):
+                self.judged.append(self.adversary.update(pixels.real, pixels.fake))
         for rate, (vectors, indices) in output.assigned.items():
             self.model.codebook(rate).update(vectors, indices, self.generator)
         for name, value in self.model.state_dict().items():
@@ -128,6 +149,10 @@ class TrainingRun:
         config = self.config
         if self.step < config.warmup:
             return config.learning_rate * (self.step + 1) / config.warmup
+        if config.cooldown:
+            left = min(1.0, (config.steps - self.step) / config.cooldown)
+            span = config.learning_rate - config.final_learning_rate
+            return config.final_learning_rate + span * left
         done = (self.step - config.warmup) / max(1, config.steps - config.warmup)
         cosine = 0.5 + 0.5 * math.cos(math.pi * done)
         span = config.learning_rate - config.final_learning_rate
@@ -153,6 +178,10 @@ class TrainingRun:
     @torch.no_grad()
     def _log(self, loss: float) -> None:
         row = {"step": self.step, "seconds": round(self.seconds, 1), "loss": round(loss, 4)}
+        if self.adversary:
+            row["discriminator"] = round(float(np.mean(self.judged)), 4)
+            row["balance"] = round(self.adversary.balance.item(), 4)
+            self.judged = []
         current = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.model.load_state_dict(self.average)
         side = self.validation[0].shape[-1] // 16 * 16
@@ -187,7 +216,10 @@ class TrainingRun:
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
+            "commits": self.commits,
         }
+        if self.adversary:
+            state["adversary"] = self.adversary.state()
         part = self.folder / "state.part"
         torch.save(state, part)
         part.replace(self.folder / "state.pt")
@@ -199,3 +231,6 @@ class TrainingRun:
         self.average = state["average"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
+        self.commits = state.get("commits", [])
+        if self.adversary:
+            self.adversary.resume(state["adversary"])

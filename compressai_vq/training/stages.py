@@ -13,6 +13,8 @@ from .ladder import Ladder, share_rate
 from .run import TrainingConfig
 from .usage import count_usage
 
+STAGES = ("pretrain", "finetune", "adversarial")
+
 _LARGE = NUM_RATES - 1  # the rate whose normalisation pretraining uses
 
 
@@ -20,6 +22,24 @@ def pretrain_model(config: TrainingConfig) -> Ladder:
     """A fresh model with one large codebook."""
     words = torch.randn(config.codewords, config.latent_channels)
     return Ladder({_LARGE: words}, config.decay)
+
+
+def adversarial_model(config: TrainingConfig, finetuned: Path) -> Ladder:
+    """The jointly fine-tuned model, codebooks and their averages as they were.
+
+    Args:
+        config: of the adversarial stage.
+        finetuned: ``state.pt`` of fine-tuning; its averaged weights are taken.
+    """
+    state = torch.load(finetuned, weights_only=True)["average"]
+    books = {
+        int(name.split(".")[1]): value
+        for name, value in state.items()
+        if name.startswith("codebooks.") and name.endswith(".weight")
+    }
+    model = Ladder(books, config.decay)
+    model.load_state_dict(state)
+    return model
 
 
 @torch.no_grad()
