@@ -24,7 +24,7 @@ WEIGHTS = ROOT / "compressai_vq" / "weights" / "mao2024-vqgan-lite.json"
 
 def kodak() -> str:
     """The rate and distortion table."""
-    report = _load("kodak.json")
+    report = _load("kodak/mao2024-vqgan-lite.json")
     results, machine = report["results"], report["machine"]
     lines = [
         "| quality | codewords | bytes | bpp | LPIPS | LPIPS-VGG | DISTS | PSNR dB | MS-SSIM |",

@@ -5,15 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from pytorch_msssim import ms_ssim
 from torch import Tensor
 
-from .file_codec import FileCodec
-
 Metric = Callable[[Tensor, Tensor], Tensor]
+
+
+class StillCodec(Protocol):
+    """What is compared: pictures to the bytes of a complete file, and back."""
+
+    def compress(self, picture: Tensor, quality: int) -> bytes:
+        """A picture, uint8 (3, H, W), to a complete file."""
+
+    def decompress(self, data: bytes) -> Tensor:
+        """A complete file to the picture, uint8 (3, H, W)."""
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
@@ -23,14 +31,14 @@ def psnr(a: Tensor, b: Tensor) -> float:
 
 
 def evaluate_picture(
-    codec: FileCodec, picture: Tensor, quality: int, metrics: dict[str, Metric]
+    codec: StillCodec, picture: Tensor, quality: int, metrics: dict[str, Metric]
 ) -> dict[str, float]:
     """Compress and decompress one picture and measure what came back.
 
     Args:
         codec: the codec.
         picture: uint8 (3, H, W).
-        quality: 1 to 9.
+        quality: a point of the codec's own scale (ours: 1 to 9).
         metrics: name to a function of two (1, 3, H, W) in [-1, 1].
 
     Returns:
