@@ -1,4 +1,4 @@
-"""``compressai-vq``: compress, decompress, info, eval, import."""
+"""``compressai-vq``: compress, decompress, info, eval, import, train."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import sys
 import warnings
 
 from .. import __version__
-from . import compress, decompress, evaluate, import_checkpoint, info
+from . import compress, decompress, evaluate, import_checkpoint, info, train
 from .jobs import EXPECTED, one_line
 
-_COMMANDS = (compress, decompress, info, evaluate, import_checkpoint)
+_COMMANDS = (compress, decompress, info, evaluate, import_checkpoint, train)
 
 
 def parser() -> argparse.ArgumentParser:

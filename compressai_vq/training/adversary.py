@@ -19,11 +19,12 @@ layer, and that the comparison is made now and then, and averaged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -36,12 +37,16 @@ class Adversary(nn.Module):
     """Discriminator, its optimizer, and the weight of its term in the codec's loss.
 
     Args:
+        fabric: the processes that share the discriminator; this one alone when left out.
         learning_rate: of the discriminator.
         width: channels of a head.
     """
 
-    def __init__(self, learning_rate: float = 2e-4, width: int = 48) -> None:
+    def __init__(
+        self, fabric: Fabric | None = None, learning_rate: float = 2e-4, width: int = 48
+    ) -> None:
         super().__init__()
+        self.fabric = fabric
         self.heads = nn.ModuleList(
             nn.Sequential(
                 spectral_norm(nn.Conv2d(channels, width, 1)),
@@ -54,9 +59,7 @@ class Adversary(nn.Module):
         )
         self.register_buffer("balance", torch.zeros(()))
         self.balance: Tensor
-        self.optimizer = torch.optim.Adam(
-            self.parameters(), learning_rate, betas=(0.5, 0.99), fused=False
-        )
+        self.optimizer = torch.optim.Adam(self.parameters(), learning_rate, betas=(0.5, 0.99))
 
     def scores(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Features of the first four depths (N, C, h, w) to patch scores (N, 1, h', w')."""
@@ -78,7 +81,7 @@ class Adversary(nn.Module):
             torch.autograd.grad(term, x_hat, retain_graph=True)[0].float().norm()
             for term in (reconstruction, adversarial)
         ]
-        target = (norms[0] / (norms[1] + 1e-6)).clamp(max=_LARGEST)
+        target = self._shared((norms[0] / (norms[1] + 1e-6)).clamp(max=_LARGEST))
         self.balance.copy_(torch.lerp(self.balance, target, 0.1) if self.balance else target)
 
     def update(self, real: Sequence[Tensor], fake: Sequence[Tensor]) -> float:
@@ -94,8 +97,17 @@ class Adversary(nn.Module):
         loss = torch.stack(terms).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        for parameter in self.parameters():
+            if parameter.grad is not None:
+                parameter.grad = self._shared(parameter.grad)
         self.optimizer.step()
         return loss.item()
+
+    def _shared(self, value: Tensor) -> Tensor:
+        """The mean over all processes."""
+        if self.fabric is None or self.fabric.world_size == 1:
+            return value
+        return cast(Tensor, self.fabric.all_reduce(value, reduce_op="mean"))
 
     def state(self) -> dict[str, Any]:
         """What :meth:`resume` needs."""

@@ -6,6 +6,8 @@ as in Dhariwal et al., 2020, "Jukebox".
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn as nn
 from torch import Tensor
@@ -37,11 +39,24 @@ class EmaCodebook(nn.Module):
         return self.weight[indices], indices
 
     @torch.no_grad()
-    def update(self, latents: Tensor, indices: Tensor, generator: torch.Generator) -> int:
-        """One step of the averages; returns how many dead codewords were restarted."""
+    def update(
+        self,
+        latents: Tensor,
+        indices: Tensor,
+        generator: torch.Generator,
+        reduce: Callable[[Tensor], Tensor] = lambda total: total,
+    ) -> int:
+        """One step of the averages; returns how many dead codewords were restarted.
+
+        Args:
+            latents: (N, D); none (0, D) when this process has seen none.
+            indices: (N,), which codeword each went to.
+            generator: draws the latents that dead codewords start again from.
+            reduce: sums a tensor over all processes.
+        """
         size = len(self.weight)
-        counts = torch.bincount(indices, minlength=size).float()
-        sums = torch.zeros_like(self.sums).index_add_(0, indices, latents)
+        counts = reduce(torch.bincount(indices, minlength=size).float())
+        sums = reduce(torch.zeros_like(self.sums).index_add_(0, indices, latents))
         self.counts.lerp_(counts, 1 - self.decay)
         self.sums.lerp_(sums, 1 - self.decay)
         average = self.counts.sum() / size
@@ -50,6 +65,6 @@ class EmaCodebook(nn.Module):
         if len(dead):
             chosen = torch.randint(len(latents), (len(dead),), generator=generator)
             self.counts[dead] = average
-            self.sums[dead] = latents[chosen] * average
+            self.sums[dead] = latents[chosen.to(latents.device)] * average
         self.weight.copy_(self.sums / self.counts[:, None])
         return len(dead)

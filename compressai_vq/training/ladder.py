@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn as nn
@@ -29,13 +29,21 @@ class Ladder(nn.Module):
         codebooks: rate in [0, 9): initial codewords (K, D).  Pretraining has one large
             codebook at the last rate, fine-tuning nine.
         decay: of the codebooks' moving averages.
+        encoder: image and rates to latent; ``mao2024-vqgan-lite``'s when left out.
+        decoder: latent and rates to image; likewise.
     """
 
-    def __init__(self, codebooks: dict[int, Tensor], decay: float) -> None:
+    def __init__(
+        self,
+        codebooks: dict[int, Tensor],
+        decay: float,
+        encoder: nn.Module | None = None,
+        decoder: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         channels = next(iter(codebooks.values())).shape[1]
-        self.encoder = LiteEncoder(channels)
-        self.decoder = LiteDecoder(channels)
+        self.encoder: Any = encoder or LiteEncoder(channels)
+        self.decoder: Any = decoder or LiteDecoder(channels)
         self.codebooks = nn.ModuleDict(
             {str(rate): EmaCodebook(words, decay) for rate, words in codebooks.items()}
         )
@@ -79,7 +87,7 @@ def covariance_penalty(vectors: Tensor) -> Tensor:
     gets a gradient to bring the others back.
     """
     covariance = torch.cov(vectors.t())
-    return (covariance - torch.eye(len(covariance))).square().sum()
+    return (covariance - torch.eye(len(covariance), device=vectors.device)).square().sum()
 
 
 @torch.no_grad()

@@ -49,22 +49,40 @@ def _files(source: Path) -> Iterator[bytes]:
                 yield handle.read()
 
 
-def random_crops(pictures: list[Tensor], count: int, size: int, seed: int, step: int) -> Tensor:
+def random_crops(
+    pictures: list[Tensor],
+    count: int,
+    size: int,
+    seed: int,
+    step: int,
+    part: slice = slice(None),
+) -> Tensor:
     """A batch of random crops, mirrored half of the time.
 
     The batch depends on ``seed`` and ``step`` alone, so an interrupted run goes on with the
-    crops that it would have seen.
+    crops that it would have seen, and several processes share one batch by ``part``.
+
+    Args:
+        pictures: uint8 (3, H, W), on any device: crops are cut out there.
+        count: pictures in the whole batch.
+        size: side of a crop in pixels.
+        seed: of the run.
+        step: of the run.
+        part: which of the batch's pictures are wanted.
 
     Returns:
-        (count, 3, size, size) in [-1, 1], channels last.
+        (count, 3, size, size) in [-1, 1], channels last, or the part of it.
     """
     rng = np.random.default_rng((seed, step))
-    crops = []
+    places = []
     for n in rng.integers(len(pictures), size=count):
-        picture = pictures[n]
-        top = int(rng.integers(picture.shape[1] - size + 1))
-        left = int(rng.integers(picture.shape[2] - size + 1))
-        crop = picture[:, top : top + size, left : left + size]
-        crops.append(crop.flip(-1) if rng.random() < 0.5 else crop)
+        height, width = pictures[n].shape[1:]
+        top = int(rng.integers(height - size + 1))
+        left = int(rng.integers(width - size + 1))
+        places.append((n, top, left, rng.random() < 0.5))
+    crops = []
+    for n, top, left, mirrored in places[part]:
+        crop = pictures[n][:, top : top + size, left : left + size]
+        crops.append(crop.flip(-1) if mirrored else crop)
     batch = torch.stack(crops).float().div_(127.5).sub_(1.0)
     return batch.contiguous(memory_format=torch.channels_last)

@@ -1,70 +1,53 @@
-"""The training loop of both stages: resumable, logged, its result a moving average."""
+"""The training loop of all stages: resumable, logged, its result a moving average.
+
+On one CPU, one GPU, or many processes under ``torchrun``, through Lightning Fabric.  Every
+process cuts its own pictures out of one and the same batch, so that a run on two processes
+is the run on one with its arithmetic in another order.
+"""
 
 from __future__ import annotations
 
-import csv
-import math
 import time
-import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
+from tqdm import tqdm
 
-from ..networks.lite import NUM_RATES
+from ..machine import cpu_name
 from ..networks.memory_layout import channels_last
 from .adversary import Adversary
+from .config import TrainingConfig
 from .ladder import Ladder, LadderOutput
-from .perceptual import PerceptualLoss, lpips_distance
+from .log import append_row
+from .perceptual import PerceptualLoss
 from .photographs import random_crops
 from .source_commit import source_commit
+from .validation import Validation
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """One stage's settings, as its TOML file gives them."""
-
-    steps: int
-    batch: int
-    crop: int
-    learning_rate: float
-    final_learning_rate: float
-    warmup: int
-    decay: float
-    average: float
-    commitment: float
-    spread: float
-    alex: float
-    vgg: float
-    seed: int
-    unquantized: int = 0
-    codewords: int = 0
-    latent_channels: int = 8
-    window: int = 64  # side of VGG16's random window
-    cooldown: int = 0  # steps of linear decay after a constant rate; 0: a cosine throughout
-    adversarial: float = 0.0  # weight of the discriminator's term, before it is adapted
-    adversarial_from: int = 0  # step from which the codec feels it; it learns from the start
-
-    @classmethod
-    def load(cls, path: str | Path) -> TrainingConfig:
-        """Read a TOML file; unknown keys are a TypeError."""
-        return cls(**tomllib.loads(Path(path).read_text()))
+def single_process(accelerator: str = "cpu") -> Fabric:
+    """Fabric on one device, in bf16 where tensors meet."""
+    return Fabric(accelerator=accelerator, devices=1, precision="bf16-mixed")
 
 
 class TrainingRun:
     """One stage of training in one folder.
 
-    The folder holds ``state.pt`` (everything that resuming needs) and ``log.csv``.  A run
-    that is started again goes on from ``state.pt``.
+    The folder holds ``state.pt`` (everything that resuming needs), ``log.csv`` and
+    ``samples/``.  A run that is started again goes on from ``state.pt``.
 
     Args:
         model: what is trained.
         config: the stage's settings.
-        folder: where state and log are kept; made if missing.
+        folder: where state, log and samples are kept; made if missing.
         pictures: training photographs, uint8 (3, H, W).
         validation: photographs of which the first 32 give the logged LPIPS.
+        fabric: devices and precision; one CPU process when left out.
     """
 
     def __init__(
@@ -74,20 +57,27 @@ class TrainingRun:
         folder: Path,
         pictures: list[Tensor],
         validation: list[Tensor],
+        fabric: Fabric | None = None,
     ) -> None:
-        self.model = channels_last(model)
+        self.fabric = fabric or single_process()
+        device = self.fabric.device
+        self.model = channels_last(model).to(device)
         self.config, self.folder = config, folder
-        self.pictures, self.validation = pictures, validation
-        self.loss = PerceptualLoss(config.alex, config.vgg, config.window)
-        self.adversary = Adversary() if config.adversarial else None
+        # On the GPU, if there is one: pixels are decoded and sent there once.
+        self.pictures = [picture.to(device) for picture in pictures]
+        self.loss = PerceptualLoss(config.alex, config.vgg, config.window).to(device)
+        self.validation = Validation(self.loss, [p.to(device) for p in validation], self.fabric)
+        self.adversary = Adversary(self.fabric).to(device) if config.adversarial else None
         self.commits: list[str] = []
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=0.01
+        freeze(model, config.train)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            trained, config.learning_rate, betas=(0.9, 0.99), weight_decay=0.01
         )
+        self.wrapped, self.optimizer = self.fabric.setup(self.model, optimizer)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.step = 0
         self.seconds = 0.0
-        self.judged: list[float] = []  # the discriminator's losses since the last log
         self.average = {k: v.clone() for k, v in model.state_dict().items()}
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "state.pt").exists():
@@ -98,32 +88,47 @@ class TrainingRun:
 
     def train(self, save_every: int = 250) -> dict[str, Tensor]:
         """Train to the configured number of steps; returns the averaged state dict."""
-        config, losses, started = self.config, [], time.monotonic()
+        config, started = self.config, time.monotonic()
+        losses: list[dict[str, float]] = []
+        first = self.fabric.is_global_zero
+        bar = tqdm(
+            total=config.steps, initial=self.step, unit="step", disable=None if first else True
+        )
         while self.step < config.steps:
             losses.append(self._train_step())
             self.step += 1
+            bar.update()
+            rate = bar.format_dict["rate"] or 0.0
+            bar.set_postfix_str(f"{rate * config.batch:.0f} images/s", refresh=False)
             if self.step % save_every == 0 or self.step == config.steps:
                 now = time.monotonic()
                 self.seconds += now - started
                 started = now
-                self._log(float(np.mean(losses)))
-                self._save()
+                if first:
+                    means = {k: float(np.mean([row[k] for row in losses])) for k in losses[-1]}
+                    self._log(means)
+                    self._save()
+                self.fabric.barrier()
                 losses = []
+        bar.close()
         return self.average
 
-    def _train_step(self) -> float:
+    def _train_step(self) -> dict[str, float]:
         config = self.config
         for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        x = random_crops(self.pictures, config.batch, config.crop, config.seed, self.step)
-        rates = torch.tensor(self.model.rates).repeat(math.ceil(config.batch / NUM_RATES))
-        rates = rates[torch.arange(config.batch) % len(rates)].sort().values
+            group["lr"] = config.learning_rate_at(self.step)
+        # Rates in order, so that those of one codebook lie together; dealt out one by one.
+        part = slice(self.fabric.global_rank, None, self.fabric.world_size)
+        known = torch.tensor(self.model.rates)
+        rates = known[torch.arange(config.batch) % len(known)].sort().values[part]
+        x = random_crops(self.pictures, config.batch, config.crop, config.seed, self.step, part)
+        x = x.to(self.fabric.device)
         if self.step == config.unquantized and self.step:
             self._fill_codebooks()
-        quantize = self.step >= config.unquantized
         rng = np.random.default_rng((config.seed, self.step, 1))
-        with torch.autocast("cpu", torch.bfloat16):
-            output: LadderOutput = self.model(x, rates, quantize)
+        output: LadderOutput = self.wrapped(x, rates, self.step >= config.unquantized)
+        terms = {}
+        with self.fabric.autocast():
             pixels = self.loss(x, output.x_hat, rng)
             loss = pixels.total + config.commitment * output.commitment
             loss = loss + config.spread * output.spread
@@ -133,30 +138,33 @@ class TrainingRun:
                     self.adversary.weigh(pixels.total, fooled, output.x_hat)
                 loss = loss + config.adversarial * self.adversary.balance * fooled
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self.fabric.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
+        terms["loss"] = loss.item()
         if self.adversary:
-            with torch.autocast("cpu", torch.bfloat16):
-                self.judged.append(self.adversary.update(pixels.real, pixels.fake))
-        for rate, (vectors, indices) in output.assigned.items():
-            self.model.codebook(rate).update(vectors, indices, self.generator)
+            with self.fabric.autocast():
+                terms["discriminator"] = self.adversary.update(pixels.real, pixels.fake)
+            terms["balance"] = self.adversary.balance.item()
+        if self.step >= config.unquantized:
+            self._update_codebooks(output)
         for name, value in self.model.state_dict().items():
             self.average[name].lerp_(value, 1 - config.average if self.step > 500 else 0.05)
-        return loss.item()
+        return terms
 
-    def _learning_rate(self) -> float:
-        config = self.config
-        if self.step < config.warmup:
-            return config.learning_rate * (self.step + 1) / config.warmup
-        if config.cooldown:
-            left = min(1.0, (config.steps - self.step) / config.cooldown)
-            span = config.learning_rate - config.final_learning_rate
-            return config.final_learning_rate + span * left
-        done = (self.step - config.warmup) / max(1, config.steps - config.warmup)
-        cosine = 0.5 + 0.5 * math.cos(math.pi * done)
-        span = config.learning_rate - config.final_learning_rate
-        return config.final_learning_rate + span * cosine
+    def _update_codebooks(self, output: LadderOutput) -> None:
+        def reduce(total: Tensor) -> Tensor:
+            return cast(Tensor, self.fabric.all_reduce(total, reduce_op="sum"))
+
+        for rate in self.model.rates:
+            book = self.model.codebook(rate)
+            # Every process takes part in the sums, whether it has seen the rate or not.
+            nothing = (
+                book.weight[:0],
+                torch.zeros(0, dtype=torch.long, device=book.weight.device),
+            )
+            vectors, indices = output.assigned.get(rate, nothing)
+            book.update(vectors, indices, self.generator, reduce)
 
     @torch.no_grad()
     def _fill_codebooks(self) -> None:
@@ -167,51 +175,34 @@ class TrainingRun:
             seed = self.config.seed + 1
             while sum(map(len, vectors)) < 2 * len(book.weight):
                 x = random_crops(self.pictures, 64, self.config.crop, seed, len(vectors))
-                latent = self.model.encoder(x, rate)
+                latent = self.model.encoder(x.to(book.weight.device), rate)
                 vectors.append(latent.permute(0, 2, 3, 1).flatten(0, 2))
             pool = torch.cat(vectors)
             chosen = torch.randperm(len(pool), generator=self.generator)[: len(book.weight)]
-            book.weight.copy_(pool[chosen])
-            book.sums.copy_(pool[chosen])
+            book.weight.copy_(pool[chosen.to(pool.device)])
+            book.sums.copy_(book.weight)
             book.counts.fill_(1.0)
 
-    @torch.no_grad()
-    def _log(self, loss: float) -> None:
-        row = {"step": self.step, "seconds": round(self.seconds, 1), "loss": round(loss, 4)}
-        if self.adversary:
-            row["discriminator"] = round(float(np.mean(self.judged)), 4)
-            row["balance"] = round(self.adversary.balance.item(), 4)
-            self.judged = []
+    def _log(self, means: dict[str, float]) -> None:
+        row: dict[str, Any] = {"step": self.step, "seconds": round(self.seconds, 1)}
+        row.update({name: round(value, 4) for name, value in means.items()})
         current = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.model.load_state_dict(self.average)
-        side = self.validation[0].shape[-1] // 16 * 16
-        batch = torch.stack([p[:, :side, :side] for p in self.validation[:32]])
-        x = batch.float().div(127.5).sub(1.0).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
-            for rate in self.model.rates:
-                out = self.model(x, torch.full((len(x),), rate))
-                if "alex" in self.loss.nets:
-                    distance = lpips_distance(self.loss.nets["alex"], x, out.x_hat.clamp(-1, 1))
-                    row[f"lpips_{rate + 1}"] = round(distance.item(), 4)
-                else:
-                    row[f"l1_{rate + 1}"] = round((out.x_hat - x).abs().mean().item(), 4)
-                used = len(out.assigned[rate][1].unique()) if out.assigned else 0
-                row[f"used_{rate + 1}"] = used
+        row.update(self.validation.measure(self.model))
+        self.validation.write_samples(
+            self.model, self.folder / "samples" / f"step-{self.step:06}.png"
+        )
         self.model.load_state_dict(current)
-        path = self.folder / "log.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
-        print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
+        append_row(self.folder / "log.csv", row)
+        tqdm.write(" ".join(f"{k}={v}" for k, v in row.items()))
 
     def _save(self) -> None:
         state = {
             "config": asdict(self.config),
             "step": self.step,
             "seconds": self.seconds,
+            "device": self.device_name(),
+            "processes": self.fabric.world_size,
             "model": self.model.state_dict(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
@@ -225,12 +216,40 @@ class TrainingRun:
         part.replace(self.folder / "state.pt")
 
     def _resume(self) -> None:
-        state = torch.load(self.folder / "state.pt", weights_only=True)
+        state = torch.load(self.folder / "state.pt", weights_only=True, map_location="cpu")
         self.step, self.seconds = state["step"], state["seconds"]
         self.model.load_state_dict(state["model"])
-        self.average = state["average"]
+        for name, value in state["average"].items():
+            self.average[name].copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.commits = state.get("commits", [])
         if self.adversary:
             self.adversary.resume(state["adversary"])
+
+    def device_name(self) -> str:
+        """What the run computes on."""
+        if self.fabric.device.type == "cuda":
+            return torch.cuda.get_device_name(self.fabric.device)
+        return f"{cpu_name()}, {torch.get_num_threads()} threads"
+
+
+def freeze(model: Ladder, train: str) -> None:
+    """Leave to training what ``train`` says.
+
+    Args:
+        model: the model; codebooks have no gradient and are always trained.
+        train: ``"all"``, or ``"codebook"`` for the convolutions next to the codebooks alone,
+            as the published code of Mao et al., 2024, does.
+    """
+    if train == "all":
+        return
+    model.requires_grad_(False)
+    beside = (
+        (model.encoder, ("quant_conv", "head")),
+        (model.decoder, ("post_quant_conv", "stem")),
+    )
+    for network, names in beside:
+        for name in names:
+            if hasattr(network, name):
+                getattr(network, name).requires_grad_(True)

@@ -1,65 +1,163 @@
-"""What each stage of training starts from."""
+"""What each stage of training starts from.
+
+::
+
+    pretrain ──► cluster ──► finetune ──► adversarial
+    one large    nine        nine rates   the same, on larger crops,
+    codebook     codebooks   jointly      with a discriminator
+
+Every stage leaves a ``state.pt`` in a folder of its name; any but the first can start from a
+weights file instead, so that an imported checkpoint goes through the same pipeline.
+"""
 
 from __future__ import annotations
 
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..clustering import cluster_ladder
-from ..networks.lite import NUM_RATES
+from ..errors import CodecError
+from ..ladder_weights import LadderWeights
+from ..networks.lite import NUM_RATES, LiteDecoder, LiteEncoder
+from ..networks.taming import TamingDecoder, TamingEncoder
+from .config import PACKAGED, TrainingConfig
 from .ladder import Ladder, share_rate
-from .run import TrainingConfig
+from .source_commit import source_commit
 from .usage import count_usage
 
-STAGES = ("pretrain", "finetune", "adversarial")
+STAGES = ("pretrain", "cluster", "finetune", "adversarial")
 
 _LARGE = NUM_RATES - 1  # the rate whose normalisation pretraining uses
 
 
+@dataclass(frozen=True)
+class ClusterConfig:
+    """Settings of the clustering stage."""
+
+    seed: int = 2
+    photographs: int = 1000  # of which use of the large codebook is counted
+    weighted: bool = True  # by use; False as in Mao et al., 2024
+
+    @classmethod
+    def load(cls, path: Path) -> ClusterConfig:
+        """Read a TOML file.
+
+        Raises:
+            CodecError: when it cannot be read or has unknown settings.
+        """
+        try:
+            return cls(**tomllib.loads(path.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise CodecError(f"cannot read settings {path}: {error}") from error
+
+    @classmethod
+    def packaged(cls) -> ClusterConfig:
+        """The settings that the package brings."""
+        return cls.load(PACKAGED / "cluster.toml")
+
+
 def pretrain_model(config: TrainingConfig) -> Ladder:
     """A fresh model with one large codebook."""
+    torch.manual_seed(config.seed)
     words = torch.randn(config.codewords, config.latent_channels)
     return Ladder({_LARGE: words}, config.decay)
 
 
-def adversarial_model(config: TrainingConfig, finetuned: Path) -> Ladder:
-    """The jointly fine-tuned model, codebooks and their averages as they were.
+def model_of(state: dict[str, Tensor], decay: float, qualities: list[int] | None = None) -> Ladder:
+    """The model that a stage's state dict is of, with its values.
 
     Args:
-        config: of the adversarial stage.
-        finetuned: ``state.pt`` of fine-tuning; its averaged weights are taken.
+        state: encoder, decoder and codebooks; the networks' names tell which they are.
+        decay: of the codebooks' moving averages.
+        qualities: 1 to 9, those wanted; None for all that there are.
+
+    Raises:
+        CodecError: when a wanted quality is missing.
     """
-    state = torch.load(finetuned, weights_only=True)["average"]
     books = {
         int(name.split(".")[1]): value
         for name, value in state.items()
         if name.startswith("codebooks.") and name.endswith(".weight")
     }
-    model = Ladder(books, config.decay)
-    model.load_state_dict(state)
+    wanted = sorted(books) if qualities is None else [quality - 1 for quality in qualities]
+    missing = [rate + 1 for rate in wanted if rate not in books]
+    if missing:
+        raise CodecError(f"there is no codebook for quality {missing[0]} to start from")
+    channels = books[wanted[0]].shape[1]
+    networks: tuple[torch.nn.Module, torch.nn.Module]
+    if "encoder.net.conv_in.weight" in state:
+        width = len(state["encoder.net.conv_in.weight"])
+        networks = TamingEncoder(channels, width), TamingDecoder(channels, width)
+    else:
+        networks = LiteEncoder(channels), LiteDecoder(channels)
+    model = Ladder({rate: books[rate] for rate in wanted}, decay, *networks)
+    dropped = tuple(f"codebooks.{rate}." for rate in books if rate not in wanted)
+    model.load_state_dict({k: v for k, v in state.items() if not k.startswith(dropped)})
     return model
 
 
+def state_of_weights(weights: LadderWeights) -> dict[str, Tensor]:
+    """A weights file's contents as a stage's state dict."""
+    state: dict[str, Tensor] = {}
+    for name, value in weights.tensors.items():
+        if name.startswith(("encoder.", "decoder.")):
+            state[name] = value.float()
+    for quality in weights.qualities:
+        words = weights.tensors[f"codebooks.{quality}"].float()
+        frequencies = weights.tensors[f"log2_frequencies.{quality}"].float()
+        counts = torch.exp2(frequencies) * len(words)
+        state[f"codebooks.{quality - 1}.weight"] = words
+        state[f"codebooks.{quality - 1}.counts"] = counts
+        state[f"codebooks.{quality - 1}.sums"] = words * counts[:, None]
+    return state
+
+
+def previous_state(runs: Path, stage: str) -> dict[str, Tensor]:
+    """The averaged weights of the stage before.
+
+    Raises:
+        CodecError: when that stage has not been run.
+    """
+    before = STAGES[STAGES.index(stage) - 1]
+    path = runs / before / "state.pt"
+    if not path.exists():
+        raise CodecError(f"{stage} starts from {path}: run {before} first, or give --start")
+    return torch.load(path, weights_only=True, map_location="cpu")["average"]
+
+
 @torch.no_grad()
-def finetune_model(config: TrainingConfig, pretrained: Path, pictures: list[Tensor]) -> Ladder:
-    """The pretrained model with its codebook clustered to nine, weighted by use.
+def cluster(config: ClusterConfig, runs: Path, pictures: list[Tensor]) -> Ladder:
+    """The pretrained model with its large codebook clustered to nine, weighted by use.
+
+    Writes ``cluster/state.pt`` in ``runs``; nothing is done where that exists.
 
     Args:
-        config: of the fine-tuning stage.
-        pretrained: ``state.pt`` of pretraining; its averaged weights are taken.
-        pictures: training photographs; 1000 of them count how often a codeword is used.
+        config: of this stage.
+        runs: with ``pretrain/state.pt``, whose averaged weights are taken.
+        pictures: training photographs, uint8 (3, H, W), that show how often a codeword is used.
     """
-    state = torch.load(pretrained, weights_only=True)["average"]
-    large = Ladder({_LARGE: state[f"codebooks.{_LARGE}.weight"]}, config.decay)
-    large.load_state_dict(state)
+    path = runs / "cluster" / "state.pt"
+    if path.exists():
+        return model_of(torch.load(path, weights_only=True)["average"], 0.0)
+    large = model_of(previous_state(runs, "cluster"), 0.0)
     book = large.codebook(_LARGE)
-    photographs = pictures[:: max(1, len(pictures) // 1000)]
-    counts = count_usage(large, photographs)[_LARGE]
+    counts = None
+    if config.weighted:
+        photographs = pictures[:: max(1, len(pictures) // config.photographs)]
+        counts = count_usage(large, photographs)[_LARGE]
     ladder = cluster_ladder(book.weight, counts, seed=config.seed)
-    model = Ladder({quality - 1: words for quality, words in ladder.items()}, config.decay)
+    model = Ladder({quality - 1: words for quality, words in ladder.items()}, 0.0)
     model.encoder.load_state_dict(large.encoder.state_dict())
     model.decoder.load_state_dict(large.decoder.state_dict())
     share_rate(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state: dict[str, Any] = {"average": model.state_dict(), "commits": [source_commit()]}
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(path)
     return model

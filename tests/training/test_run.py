@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from compressai_vq.errors import CodecError
 from compressai_vq.ladder_weights import LadderWeights
+from compressai_vq.training.config import TrainingConfig
 from compressai_vq.training.export import export
-from compressai_vq.training.run import TrainingConfig, TrainingRun
-from compressai_vq.training.stages import finetune_model, pretrain_model
+from compressai_vq.training.run import TrainingRun
+from compressai_vq.training.stages import ClusterConfig, cluster, model_of, pretrain_model
 
 TINY = TrainingConfig(
     steps=6,
@@ -55,7 +57,7 @@ def test_resumed_run_gives_the_weights_of_an_uninterrupted_one(
     whole = _train(tmp_path / "whole", pictures)
     steps = TrainingRun._train_step
 
-    def interrupted(run: TrainingRun) -> float:
+    def interrupted(run: TrainingRun) -> dict[str, float]:
         if run.step == 4:
             raise KeyboardInterrupt
         return steps(run)
@@ -73,10 +75,11 @@ def test_resumed_run_gives_the_weights_of_an_uninterrupted_one(
 def test_pretrain_finetune_export(tmp_path: Path, pictures: list[Tensor]) -> None:
     _train(tmp_path / "pretrain", pictures)
     config = dataclasses.replace(TINY, unquantized=0, codewords=0, batch=9)
-    model = finetune_model(config, tmp_path / "pretrain" / "state.pt", pictures)
+    model = cluster(ClusterConfig(), tmp_path, pictures)
     assert [len(model.codebook(rate).weight) for rate in model.rates] == [
         8 << rate for rate in range(9)
     ]
+    model = model_of(model.state_dict(), config.decay)
     TrainingRun(model, config, tmp_path / "finetune", pictures, pictures).train(3)
     data = tmp_path / "data"
     data.mkdir()
@@ -97,5 +100,5 @@ def test_pretrain_finetune_export(tmp_path: Path, pictures: list[Tensor]) -> Non
 def test_config_rejects_unknown_keys(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("stepz = 3\n")
-    with pytest.raises(TypeError, match="stepz"):
+    with pytest.raises(CodecError, match="stepz"):
         TrainingConfig.load(path)

@@ -1,0 +1,59 @@
+"""``compressai-vq train``: pretrain, cluster, fine-tune, export."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..errors import CodecError
+
+STAGES = ("pretrain", "cluster", "finetune", "adversarial", "export")
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command's arguments."""
+    parser = commands.add_parser(
+        "train",
+        help="train weights of one's own",
+        description="Stages, in this order: pretrain, cluster, finetune, adversarial, export. "
+        "Each goes on where it was interrupted when its command is run again. Several "
+        "processes: torchrun --nproc-per-node N -m compressai_vq.cli train ...",
+    )
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--data", nargs="+", required=True, metavar="DIR_OR_TAR")
+    parser.add_argument(
+        "--validation", nargs="+", metavar="DIR_OR_TAR", help="photographs not trained on"
+    )
+    parser.add_argument("--runs", type=Path, required=True, metavar="DIR", help="the stages' own")
+    parser.add_argument(
+        "--config", type=Path, help="TOML file (default: the stage's packaged one)"
+    )
+    parser.add_argument(
+        "--start", type=Path, metavar="WEIGHTS", help="start from a weights file, not a stage"
+    )
+    parser.add_argument("--accelerator", default="cpu", choices=["cpu", "cuda", "auto"])
+    parser.add_argument("--devices", type=int, default=1, help="processes of one machine")
+    parser.add_argument("--nodes", type=int, default=1, help="machines")
+    parser.add_argument("--threads", type=int, default=0, help="default: all cores")
+    parser.add_argument("--steps", type=int, help="instead of the configuration's")
+    parser.add_argument("--save-every", type=int, default=250, metavar="STEPS")
+    parser.add_argument(
+        "--of", dest="exported", choices=STAGES[1:-1], help="which stage to export (default: last)"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="of export: .safetensors file")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run one stage."""
+    try:
+        from ..training.launch import launch
+    except ImportError as error:
+        raise CodecError(f"training needs pip install compressai-vq[train]: {error}") from None
+    if arguments.stage == "export" and arguments.output is None:
+        raise CodecError("export needs -o FILE.safetensors")
+    if arguments.stage not in ("export", "cluster") and not arguments.validation:
+        raise CodecError(f"{arguments.stage} needs --validation: photographs not trained on")
+    launch(arguments)
+    return 0

@@ -1,0 +1,103 @@
+"""One stage of training from the command line's arguments."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from ..errors import CodecError
+from ..ladder_weights import LadderWeights
+from .config import TrainingConfig
+from .export import export
+from .ladder import Ladder
+from .photographs import load_photographs
+from .run import TrainingRun
+from .stages import (
+    ClusterConfig,
+    cluster,
+    model_of,
+    pretrain_model,
+    previous_state,
+    state_of_weights,
+)
+
+_VALIDATION_SIDE = 304  # pixels; smaller photographs are left out of validation
+
+
+def launch(arguments: argparse.Namespace) -> None:
+    """Run the stage that the arguments name; see ``compressai-vq train --help``.
+
+    Raises:
+        CodecError: for sources without photographs, bad settings and missing earlier stages.
+    """
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    torch.set_flush_denormal(True)
+    if arguments.stage == "export":
+        export(arguments.runs, arguments.data, arguments.output, arguments.exported)
+        return
+    if arguments.stage == "cluster":
+        settings = ClusterConfig.load(arguments.config) if arguments.config else None
+        pictures = _photographs(arguments.data, 16)
+        cluster(settings or ClusterConfig.packaged(), arguments.runs, pictures)
+        return
+    stage = arguments.stage
+    config = (
+        TrainingConfig.load(arguments.config)
+        if arguments.config
+        else TrainingConfig.packaged(stage)
+    )
+    if arguments.steps:
+        config = dataclasses.replace(config, steps=arguments.steps)
+    fabric = make_fabric(arguments.accelerator, arguments.devices, arguments.nodes)
+    model = _start(stage, config, arguments.runs, arguments.start)
+    pictures = _photographs(arguments.data, config.crop)
+    try:
+        validation = _photographs(arguments.validation, _VALIDATION_SIDE)
+    except CodecError:
+        validation = _photographs(arguments.validation, config.crop)
+    run = TrainingRun(model, config, arguments.runs / stage, pictures, validation, fabric)
+    run.train(arguments.save_every)
+
+
+def make_fabric(accelerator: str, devices: int, nodes: int) -> Fabric:
+    """Fabric for these devices, launched; under ``torchrun`` it takes its processes."""
+    world = int(os.environ.get("WORLD_SIZE", devices * nodes))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=local,
+        num_nodes=max(nodes, world // local),
+        strategy="ddp" if world > 1 else "auto",
+        precision="bf16-mixed",
+    )
+    fabric.launch()
+    return fabric
+
+
+def _start(stage: str, config: TrainingConfig, runs: Path, weights: Path | None) -> Ladder:
+    if stage == "pretrain":
+        if weights is not None:
+            raise CodecError("pretrain starts from nothing: --start is for later stages")
+        return pretrain_model(config)
+    if weights is not None:
+        state = state_of_weights(LadderWeights.load(weights))
+    else:
+        state = previous_state(runs, stage)
+    torch.manual_seed(config.seed)
+    return model_of(state, config.decay, config.qualities)
+
+
+def _photographs(sources: list[str], min_side: int) -> list[torch.Tensor]:
+    missing = [source for source in sources if not Path(source).exists()]
+    if missing:
+        raise CodecError(f"{missing[0]}: no such folder or tar")
+    try:
+        return load_photographs(sources, min_side)
+    except ValueError as error:
+        raise CodecError(str(error)) from error

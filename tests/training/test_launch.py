@@ -1,0 +1,155 @@
+"""``compressai-vq train`` as users run it, on a few made-up pictures."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from compressai_vq.cli.__main__ import main
+from compressai_vq.importing import import_checkpoint
+from compressai_vq.ladder_weights import LadderWeights
+from compressai_vq.networks.taming import TamingDecoder, TamingEncoder
+from compressai_vq.picture import write_picture
+from compressai_vq.training.ladder import Ladder
+from compressai_vq.training.run import freeze
+
+from ..taming_reference import Reference, one_thread, save_lightning  # noqa: F401
+
+SETTINGS: dict[str, Any] = {
+    "steps": 4,
+    "batch": 4,
+    "crop": 32,
+    "learning_rate": 1e-3,
+    "final_learning_rate": 1e-4,
+    "warmup": 2,
+    "unquantized": 2,
+    "codewords": 64,
+    "latent_channels": 4,
+    "decay": 0.9,
+    "average": 0.9,
+    "commitment": 0.1,
+    "spread": 0.0,
+    "alex": 0.0,
+    "vgg": 0.0,
+    "seed": 0,
+}
+
+
+def _config(path: Path, **changes: Any) -> Path:
+    lines = []
+    for name, value in {**SETTINGS, **changes}.items():
+        lines.append(f"{name} = {value!r}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = torch.Generator().manual_seed(0)
+    for n in range(3):
+        coarse = torch.rand(1, 3, 4, 4, generator=generator)
+        smooth = torch.nn.functional.interpolate(coarse, (48, 64), mode="bilinear")
+        write_picture(folder / f"{n}.png", (smooth[0] * 255).to(torch.uint8))
+    return folder
+
+
+def _average(runs: Path, stage: str) -> dict[str, torch.Tensor]:
+    return torch.load(runs / stage / "state.pt", weights_only=True)["average"]
+
+
+def test_two_processes_train_as_one(folder: Path, tmp_path: Path) -> None:
+    config = _config(tmp_path / "config.toml")
+    arguments = ["train", "pretrain", "--data", str(folder), "--validation", str(folder)]
+    arguments += ["--config", str(config), "--threads", "1", "--save-every", "2"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    torchrun += ["--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+    command = [*torchrun, "-m", "compressai_vq.cli", *arguments, "--runs", str(tmp_path / "two")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COMPRESSAI_VQ_AUTOLOAD": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert main([*arguments, "--runs", str(tmp_path / "one")]) == 0
+    one, two = (_average(tmp_path / name, "pretrain") for name in ("one", "two"))
+    state = torch.load(tmp_path / "two" / "pretrain" / "state.pt", weights_only=True)
+    assert (state["step"], state["processes"]) == (4, 2)
+    moved = torch.load(tmp_path / "one" / "pretrain" / "state.pt", weights_only=True)["model"]
+    for name, value in one.items():
+        if name.startswith(("encoder.", "decoder.")):
+            # Sums of two processes are rounded in another order, in bf16.
+            assert torch.allclose(value, two[name], atol=2e-3), name
+    assert any(not torch.equal(moved[k], one[k]) for k in one), "nothing was trained"
+
+
+def test_an_imported_checkpoint_is_fine_tuned_and_exported(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    checkpoint = tmp_path / "published.ckpt"
+    save_lightning(checkpoint, Reference(8, channels=8).state_dict())
+    weights = tmp_path / "imported.safetensors"
+    import_checkpoint(checkpoint, progress=False).save(weights)
+    quality = LadderWeights.load(weights).qualities[0]
+    config = _config(
+        tmp_path / "config.toml", steps=2, batch=1, unquantized=0, codewords=0,
+        latent_channels=8, qualities=[quality], train="codebook",
+    )  # fmt: skip
+    runs = ["--runs", str(tmp_path / "runs"), "--data", str(folder)]
+    start = ["--start", str(weights), "--validation", str(folder), "--config", str(config)]
+    assert main(["train", "finetune", *runs, *start]) == 0
+    output = tmp_path / "tuned.safetensors"
+    assert main(["train", "export", *runs, "-o", str(output)]) == 0
+    tuned, before = LadderWeights.load(output), LadderWeights.load(weights)
+    assert (tuned.architecture, tuned.qualities) == ("mao2024-vqgan", [quality])
+    quant = "encoder.quant_conv.weight"
+    assert not torch.allclose(tuned.tensors[quant].float(), before.tensors[quant], atol=1e-4)
+    deep = "encoder.net.conv_in.weight"
+    assert torch.equal(tuned.tensors[deep], before.tensors[deep].half()), "it was to stay"
+    codec = tuned.codec(quality)
+    x = torch.rand(1, 3, 32, 48)
+    assert codec.decompress(**codec.compress(x))["x_hat"].shape == x.shape
+
+
+@pytest.mark.parametrize("taming", [False, True])
+def test_codebook_mode_trains_what_is_next_to_the_codebook(taming: bool) -> None:
+    networks = (TamingEncoder(4, 32), TamingDecoder(4, 32)) if taming else ()
+    model = Ladder({0: torch.randn(8, 4)}, 0.9, *networks)
+    freeze(model, "codebook")
+    names = {name.rsplit(".", 1)[0] for name, p in model.named_parameters() if p.requires_grad}
+    expected = {True: {"encoder.quant_conv", "decoder.post_quant_conv"}}
+    assert names == expected.get(taming, {"encoder.head", "decoder.stem"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["finetune"], "needs --validation"),
+        (["export"], "needs -o"),
+        (["finetune", "--validation", "FOLDER"], "run cluster first"),
+        (["pretrain", "--validation", "nowhere"], "nowhere: no such"),
+        (["pretrain", "--validation", "FOLDER", "--config", "nowhere.toml"], "nowhere.toml"),
+        (["cluster"], "run pretrain first"),
+        (["export", "-o", "out.safetensors"], "no finetune stage"),
+    ],
+)
+def test_bad_use_is_one_line(
+    arguments: list[str],
+    message: str,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = [str(folder) if a == "FOLDER" else a for a in arguments]
+    config = [] if "--config" in given or given[0] in ("cluster", "export") else [
+        "--config", str(_config(tmp_path / "c.toml"))
+    ]  # fmt: skip
+    code = main(
+        ["train", *given, *config, "--data", str(folder), "--runs", str(tmp_path / "runs")]
+    )
+    error = capsys.readouterr().err.strip()
+    assert code == 2
+    assert message in error and error.count("\n") == 0
+    assert not (tmp_path / "out.safetensors").exists()
