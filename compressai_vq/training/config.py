@@ -35,6 +35,7 @@ class TrainingConfig:
     unquantized: int = 0  # steps before codebooks are filled with latents and used
     codewords: int = 0  # of the large codebook
     latent_channels: int = 8
+    dists: float = 0.0
     window: int = 64  # side of VGG16's random window
     cooldown: int = 0  # steps of linear decay after a constant rate; 0: a cosine throughout
     adversarial: float = 0.0  # weight of the discriminator's term, before it is adapted

@@ -1,9 +1,11 @@
-"""The training loss on pixels: L1, and LPIPS of two backbones made hard to cheat.
+"""The training loss on pixels: L1, LPIPS made hard to cheat, and DISTS.
 
 AlexNet's first layer has stride 4, so a decoder trained against it alone learns a dot
 pattern on that grid which the metric rewards and the eye does not.  Here the pair of images
 is shifted and rescaled at random before AlexNet sees it, and VGG16, which has no such
-stride, judges a random window.
+stride, judges a random window: feature by feature (LPIPS), or by the features' means and
+covariances (DISTS, Ding et al., 2020), which asks for the right texture and not for every
+hair in its place.
 """
 
 from __future__ import annotations
@@ -29,22 +31,29 @@ class PixelLoss(NamedTuple):
 
 
 class PerceptualLoss(nn.Module):
-    """L1 + ``alex`` * LPIPS-AlexNet + ``vgg`` * LPIPS-VGG16, averaged over a batch.
+    """L1 + ``alex`` LPIPS-AlexNet + ``vgg`` LPIPS-VGG16 + ``dists`` DISTS, means of a batch.
 
     Args:
         alex: weight of the AlexNet term.
-        vgg: weight of the VGG16 term; 0 leaves the backbone unloaded.
+        vgg: weight of the LPIPS-VGG16 term; 0 leaves the backbone unloaded.
+        dists: weight of the DISTS term; likewise.
         window: side of the random window that VGG16 sees, in pixels.
     """
 
-    def __init__(self, alex: float = 1.0, vgg: float = 1.0, window: int = 64) -> None:
+    def __init__(
+        self, alex: float = 1.0, vgg: float = 1.0, dists: float = 0.0, window: int = 64
+    ) -> None:
         super().__init__()
-        self.alex, self.vgg, self.window = alex, vgg, window
+        self.alex, self.vgg, self.dists, self.window = alex, vgg, dists, window
         self.nets = nn.ModuleDict()
         if alex:
             self.nets["alex"] = load_lpips("alex")
         if vgg:
             self.nets["vgg"] = load_lpips("vgg")
+        if dists:
+            from ..metrics.dists import load_dists  # an extra, which not every run needs
+
+            self.nets["dists"] = load_dists()
         channels_last(self)
 
     def forward(self, x: Tensor, x_hat: Tensor, rng: np.random.Generator) -> PixelLoss:
@@ -57,15 +66,51 @@ class PerceptualLoss(nn.Module):
                 scale = float(rng.uniform(0.7, 1.3))
                 a, b = (F.interpolate(i, scale_factor=scale, mode="bilinear") for i in (a, b))
             loss = loss + self.alex * lpips_distance(self.nets["alex"], a, b)
-        if not self.vgg:
+        if not self.vgg and not self.dists:
             return PixelLoss(loss, [], [])
         top, left = rng.integers(0, x.shape[-1] - self.window + 1, size=2)
         rows, columns = slice(top, top + self.window), slice(left, left + self.window)
         # Every other picture: VGG16 costs more than the codec itself.
         a, b = x[::2, :, rows, columns], x_hat[::2, :, rows, columns]
-        real, fake = lpips_features(self.nets["vgg"], a, b)
-        loss = loss + self.vgg * feature_distance(self.nets["vgg"], real, fake)
+        real: list[Tensor] = []
+        fake: list[Tensor] = []
+        if self.vgg:
+            real, fake = lpips_features(self.nets["vgg"], a, b)
+            loss = loss + self.vgg * feature_distance(self.nets["vgg"], real, fake)
+        if self.dists:
+            real, fake = dists_features(self.nets["dists"], a, b)
+            loss = loss + self.dists * dists_distance(self.nets["dists"], real, fake)
+            real, fake = real[1:], fake[1:]  # without the pixels
         return PixelLoss(loss, real, fake)
+
+
+def dists_features(metric: Any, x: Tensor, x_hat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Pixels and VGG16's features of both, those of ``x`` without gradient; [-1, 1] in."""
+    with torch.no_grad():
+        reference = metric.forward_once((x + 1) / 2)
+    return list(reference), list(metric.forward_once((x_hat + 1) / 2))
+
+
+def dists_distance(metric: Any, reference: list[Tensor], features: list[Tensor]) -> Tensor:
+    """Mean DISTS of a batch from its features, with the statistics in fp32."""
+    total = reference[0].new_zeros((), dtype=torch.float32)
+    sizes = [feature.shape[1] for feature in reference]
+    weight = metric.alpha.sum() + metric.beta.sum()
+    alpha = (metric.alpha / weight).split(sizes, 1)
+    beta = (metric.beta / weight).split(sizes, 1)
+    with torch.autocast(total.device.type, enabled=False):
+        for n, (a, b) in enumerate(zip(reference, features, strict=True)):
+            a, b = a.float(), b.float()
+            mean_a, mean_b = a.mean((2, 3), keepdim=True), b.mean((2, 3), keepdim=True)
+            texture = (2 * mean_a * mean_b + 1e-6) / (mean_a**2 + mean_b**2 + 1e-6)
+            spread = a.var((2, 3), unbiased=False) + b.var((2, 3), unbiased=False)
+            shared = ((a - mean_a) * (b - mean_b)).mean((2, 3))
+            structure = (2 * shared + 1e-6) / (spread + 1e-6)
+            weighted = (alpha[n] * texture).sum(1).mean() + (beta[n][..., 0, 0] * structure).sum(
+                1
+            ).mean()
+            total = total + weighted
+    return 1 - total
 
 
 def lpips_features(metric: Any, x: Tensor, x_hat: Tensor) -> tuple[list[Tensor], list[Tensor]]:

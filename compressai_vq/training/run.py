@@ -65,7 +65,8 @@ class TrainingRun:
         self.config, self.folder = config, folder
         # On the GPU, if there is one: pixels are decoded and sent there once.
         self.pictures = [picture.to(device) for picture in pictures]
-        self.loss = PerceptualLoss(config.alex, config.vgg, config.window).to(device)
+        self.loss = PerceptualLoss(config.alex, config.vgg, config.dists, config.window)
+        self.loss.to(device)
         self.validation = Validation(self.loss, [p.to(device) for p in validation], self.fabric)
         self.adversary = Adversary(self.fabric).to(device) if config.adversarial else None
         self.commits: list[str] = []
