@@ -16,8 +16,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="train weights of one's own",
-        description="Stages, in this order: pretrain, cluster, finetune, adversarial, texture, export. "
-        "Each goes on where it was interrupted when its command is run again. Several "
+        description="Stages, in this order: pretrain, cluster, finetune, adversarial, texture, "
+        "export. Each goes on where it was interrupted when its command is run again. Several "
         "processes: torchrun --nproc-per-node N -m compressai_vq.cli train ...",
     )
     parser.add_argument("stage", choices=STAGES)
