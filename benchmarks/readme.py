@@ -85,7 +85,8 @@ def training() -> str:
     """How the shipped weights were trained."""
     provenance = json.loads(WEIGHTS.read_text())
     parts = [
-        f"{name}: {stage['steps']:,} steps, {stage['crops']:,} crops, {stage['hours']} hours"
+        f"{name}: {stage['steps']:,} steps, {stage['crops']:,} crops of "
+        f"{stage['config']['crop']} pixels, {stage['hours']} hours"
         for name, stage in provenance["stages"].items()
     ]
     return "; ".join(parts) + f". Frequencies {provenance['frequencies']}."

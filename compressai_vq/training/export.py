@@ -85,16 +85,18 @@ def provenance(
         "data": [Path(path).name for path in data],
         "commands": [*commands, f"{last} -o WEIGHTS.safetensors"],
         "exported_by": source_commit(),
-        "stages": {stage: _stage(runs / stage) for stage in trained},
+        "stages": {stage: describe_stage(runs / stage) for stage in trained},
     }
 
 
-def _stage(folder: Path) -> dict[str, Any]:
+def describe_stage(folder: Path) -> dict[str, Any]:
+    """What a stage's folder tells of it: amounts, machine, commits, settings, last figures."""
     state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
     config = state["config"]
     return {
         "steps": state["step"],
         "crops": state["step"] * config["batch"],
+        "crop_side": config["crop"],
         "hours": round(state["seconds"] / 3600, 2),
         "device": state.get("device", "not recorded"),
         "commits": state.get("commits", []) or ["not recorded"],

@@ -1,0 +1,88 @@
+"""Keeps what the shipped weights' training logged, and draws it.
+
+    python -m benchmarks.training_log --runs runs    copy logs, summarise, draw
+    python -m benchmarks.training_log                draw again from what is kept
+
+Writes to ``benchmarks/results/training/``: a CSV for each stage, ``summary.json`` (crops seen,
+hours, device, commits) and ``curves.png`` (loss, and LPIPS on validation photographs).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from benchmarks.environment import ROOT
+from compressai_vq.training.export import describe_stage
+from compressai_vq.training.log import read_rows
+from compressai_vq.training.stages import STAGES
+
+FOLDER = ROOT / "benchmarks" / "results" / "training"
+
+
+def keep(runs: Path, folder: Path = FOLDER) -> None:
+    """Copy the logs of a training's stages and summarise them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    summary: dict[str, Any] = {}
+    for stage in STAGES:
+        log = runs / stage / "log.csv"
+        if log.exists():
+            shutil.copyfile(log, folder / f"{stage}.csv")
+            facts = describe_stage(runs / stage)
+            summary[stage] = {
+                k: facts[k] for k in ("steps", "crops", "crop_side", "hours", "device", "commits")
+            }
+    text = json.dumps(summary, indent=1) + "\n"
+    (folder / "summary.json").write_text(text)
+
+
+def draw(folder: Path = FOLDER) -> Path:
+    """The curves of all stages, one after the other; returns the PNG."""
+    logs = {s: read_rows(folder / f"{s}.csv") for s in STAGES if (folder / f"{s}.csv").exists()}
+    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7), sharex=True)
+    start = 0.0
+    for n, (stage, rows) in enumerate(logs.items()):
+        hours = [start + row["seconds"] / 3600 for row in rows]
+        above.plot(hours, [row["loss"] for row in rows], color=f"C{n}", label=stage)
+        for quality, style in ((1, ":"), (5, "--"), (9, "-")):
+            name = f"lpips_{quality}"
+            if name in rows[0]:
+                values = [row[name] for row in rows]
+                label = f"{stage}, quality {quality}"
+                below.plot(hours, values, style, color=f"C{n}", label=label)
+        start = hours[-1]
+    above.set_ylabel("training loss (its terms differ between stages)")
+    below.set_ylabel("LPIPS (AlexNet), validation photographs")
+    below.set_xlabel("hours of training")
+    for axis in (above, below):
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=7, ncols=2)
+    figure.tight_layout()
+    path = folder / "curves.png"
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+    return path
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Keep and draw, or draw alone; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, help="folder of the training's stages")
+    arguments = parser.parse_args(argv)
+    if arguments.runs is not None:
+        keep(arguments.runs)
+    print(draw())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
