@@ -128,15 +128,18 @@ class TrainingRun:
             self._fill_codebooks()
         rng = np.random.default_rng((config.seed, self.step, 1))
         output: LadderOutput = self.wrapped(x, rates, self.step >= config.unquantized)
+        # A view of its own: Fabric lets gradients reach the model's output in its way only, and
+        # the adversary's weight asks for them outside of the step's one backward pass.
+        x_hat = output.x_hat.view_as(output.x_hat)
         terms = {}
         with self.fabric.autocast():
-            pixels = self.loss(x, output.x_hat, rng)
+            pixels = self.loss(x, x_hat, rng)
             loss = pixels.total + config.commitment * output.commitment
             loss = loss + config.spread * output.spread
             if self.adversary and self.step >= config.adversarial_from:
                 fooled = self.adversary.fooled(pixels.fake)
                 if self.step % 8 == 0:
-                    self.adversary.weigh(pixels.total, fooled, output.x_hat)
+                    self.adversary.weigh(pixels.total, fooled, x_hat)
                 loss = loss + config.adversarial * self.adversary.balance * fooled
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from compressai_vq.errors import CodecError
 from compressai_vq.ladder_weights import LadderWeights
+from compressai_vq.training import run as run_module
 from compressai_vq.training.config import TrainingConfig
 from compressai_vq.training.export import export
+from compressai_vq.training.log import read_rows
+from compressai_vq.training.perceptual import PerceptualLoss, PixelLoss
 from compressai_vq.training.run import TrainingRun
 from compressai_vq.training.stages import ClusterConfig, cluster, model_of, pretrain_model
 
@@ -34,6 +38,24 @@ TINY = TrainingConfig(
     vgg=0.0,
     seed=0,
 )
+
+
+class FeatureLoss(PerceptualLoss):
+    """L1, and features of VGG16's sizes from one fixed random convolution each."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__(0.0, 0.0)
+        generator = torch.Generator().manual_seed(0)
+        self.kernels = [
+            torch.randn(channels, 3, 4, 4, generator=generator) for channels in (64, 128, 256, 512)
+        ]
+
+    def forward(self, x: Tensor, x_hat: Tensor, rng: np.random.Generator) -> PixelLoss:
+        real, fake = (
+            [torch.relu(torch.nn.functional.conv2d(i, k, stride=4)) for k in self.kernels]
+            for i in (x, x_hat)
+        )
+        return PixelLoss((x - x_hat).abs().mean(), real, fake)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +92,24 @@ def test_resumed_run_gives_the_weights_of_an_uninterrupted_one(
     assert whole.keys() == resumed.keys()
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
+
+
+def test_adversarial_run_resumes(
+    tmp_path: Path, pictures: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "PerceptualLoss", FeatureLoss)
+    config = dataclasses.replace(TINY, adversarial=0.5, codewords=64)
+    whole = _train(tmp_path / "whole", pictures, config)
+    log = read_rows(tmp_path / "whole" / "log.csv")
+    assert log[-1]["balance"] > 0 and log[-1]["discriminator"] > 0
+    for steps in (3, 6):  # stops after the third step, and goes on
+        part = dataclasses.replace(config, steps=steps, cooldown=1, final_learning_rate=1e-3)
+        halves = _train(tmp_path / "halves", pictures, part)
+    part = dataclasses.replace(config, cooldown=1, final_learning_rate=1e-3)
+    again = _train(tmp_path / "again", pictures, part)
+    for name, value in again.items():
+        assert torch.equal(value, halves[name]), name
+    assert any(not torch.equal(value, whole[name]) for name, value in again.items())
 
 
 def test_pretrain_finetune_export(tmp_path: Path, pictures: list[Tensor]) -> None:
