@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import CodecError
 
-STAGES = ("pretrain", "cluster", "finetune", "adversarial", "texture", "export")
+STAGES = ("pretrain", "cluster", "finetune", "adversarial", "export")
 
 
 def add_parser(commands: Any) -> None:
@@ -16,7 +16,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="train weights of one's own",
-        description="Stages, in this order: pretrain, cluster, finetune, adversarial, texture, "
+        description="Stages, in this order: pretrain, cluster, finetune, adversarial, "
         "export. Each goes on where it was interrupted when its command is run again. Several "
         "processes: torchrun --nproc-per-node N -m compressai_vq.cli train ...",
     )

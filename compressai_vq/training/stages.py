@@ -2,9 +2,9 @@
 
 ::
 
-    pretrain ──► cluster ──► finetune ──► adversarial ──────────► texture
-    one large    nine        nine rates   on larger crops, with    with DISTS in place
-    codebook     codebooks   jointly      a discriminator          of LPIPS-VGG16
+    pretrain ──► cluster ──► finetune ──► adversarial
+    one large    nine        nine rates   the same, on larger crops,
+    codebook     codebooks   jointly      with a discriminator
 
 Every stage leaves a ``state.pt`` in a folder of its name; any but the first can start from a
 weights file instead, so that an imported checkpoint goes through the same pipeline.
@@ -30,7 +30,7 @@ from .ladder import Ladder, share_rate
 from .source_commit import source_commit
 from .usage import count_usage
 
-STAGES = ("pretrain", "cluster", "finetune", "adversarial", "texture")
+STAGES = ("pretrain", "cluster", "finetune", "adversarial")
 
 _LARGE = NUM_RATES - 1  # the rate whose normalisation pretraining uses
 
