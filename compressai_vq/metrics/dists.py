@@ -10,7 +10,7 @@ import torch
 import torch.nn as nn
 import torchvision
 
-from .backbones import backbone, put_into
+from .backbones import backbone, put_into, untrained
 
 
 def load_dists(allow_download: bool = True) -> nn.Module:
@@ -24,8 +24,8 @@ def load_dists(allow_download: bool = True) -> nn.Module:
     """
     weights = backbone("vgg16", allow_download)
     # The package asks torchvision for pretrained weights; these are put in below instead.
-    untrained = torchvision.models.vgg16(weights=None)
-    with mock.patch.object(torchvision.models, "vgg16", lambda **_: untrained):
+    network = untrained("vgg16")
+    with mock.patch.object(torchvision.models, "vgg16", lambda **_: network):
         metric = DISTS_pytorch.DISTS(load_weights=False)
     heads = torch.load(
         Path(DISTS_pytorch.__file__).parent / "weights.pt", map_location="cpu", weights_only=True

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import lpips
 import torch.nn as nn
+import torchvision
 
-from .backbones import backbone, put_into
+from .backbones import backbone, put_into, untrained
 
 _BACKBONES = {"alex": "alexnet", "vgg": "vgg16"}
 
@@ -24,6 +27,8 @@ def load_lpips(net: str = "alex", allow_download: bool = True) -> nn.Module:
         CodecError: when the backbone cannot be had.
     """
     weights = backbone(_BACKBONES[net], allow_download)
-    metric = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    network = untrained(_BACKBONES[net])
+    with mock.patch.object(torchvision.models, _BACKBONES[net], lambda **_: network):
+        metric = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     put_into(metric.net.children(), weights)
     return metric.eval().requires_grad_(False)

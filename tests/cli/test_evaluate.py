@@ -3,15 +3,19 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from compressai_vq.cli import evaluate
+from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import psnr
 from compressai_vq.file_codec import FileCodec
+from compressai_vq.metrics.picture_metrics import NAMES, PictureMetrics
 from compressai_vq.picture import write_picture
 
 from ..fixtures import photograph
-from .conftest import Run
+from .conftest import Run, files_below
 
 
 @pytest.fixture
@@ -92,3 +96,94 @@ def test_where_the_report_goes_is_checked_first(
         assert (result.code, result.out) == (2, "")
         assert words in result.errors[0]
     assert old.read_text() == "old"
+
+
+class Interruption:
+    """Stands for a person who presses Ctrl-C at the n-th picture."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, after: int | None = None) -> None:
+        self.calls = 0
+        self._after = after
+        self._measure = evaluate.evaluate_picture
+        monkeypatch.setattr(evaluate, "evaluate_picture", self)
+
+    def __call__(self, *arguments: Any) -> dict[str, float]:
+        if self.calls == self._after:
+            raise KeyboardInterrupt
+        self.calls += 1
+        return self._measure(*arguments)
+
+
+def without_times(report: dict[str, Any]) -> dict[str, Any]:
+    rows = [{k: v for k, v in r.items() if not k.endswith("_time")} for r in report["images"]]
+    return {**report, "images": rows, "results": None}
+
+
+def test_an_interrupted_run_goes_on(
+    run: Run, small: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, whole = tmp_path / "report.json", tmp_path / "whole.json"
+    arguments = ("eval", small, "-q", "1,2,3", "--weights", weights_file, "-o")
+    run(*arguments, whole)
+    with monkeypatch.context() as patch:
+        Interruption(patch, after=4)
+        result = run(*arguments, output)
+    assert (result.code, result.err) == (130, "interrupted\n")
+    assert not output.exists()
+    assert files_below(tmp_path) > {"report.json.rows"}
+    with monkeypatch.context() as patch:
+        second = Interruption(patch)
+        assert run(*arguments, output).code == 0
+    assert second.calls == 2
+    report = json.loads(output.read_text())
+    assert without_times(report) == without_times(json.loads(whole.read_text()))
+    assert not any("rows" in name for name in files_below(tmp_path))
+
+
+def test_rows_of_other_images_and_qualities_are_not_used(
+    run: Run, small: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "report.json"
+    with monkeypatch.context() as patch:
+        Interruption(patch, after=3)
+        run("eval", small, "-q", "1,2", "--weights", weights_file, "-o", output)
+    # The first image is another one now, under its old name.
+    write_picture(small / "a.png", photograph(40, 40, 1))
+    with monkeypatch.context() as patch:
+        second = Interruption(patch)
+        arguments = ("-q", "1,3", "--weights", weights_file, "-o", output)
+        assert run("eval", small, *arguments).code == 0
+    assert second.calls == 3
+    rows = json.loads(output.read_text())["images"]
+    assert [(row["image"], row["quality"]) for row in rows] == [
+        ("a.png", 1), ("a.png", 3), ("b.png", 1), ("b.png", 3),
+    ]  # fmt: skip
+    assert [round(row["bytes"] * 8 / row["bpp"]) for row in rows] == [1600, 1600, 561, 561]
+
+
+def test_rows_of_other_settings_are_not_used(
+    run: Run, small: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "report.json"
+    arguments = ("eval", small, "-q", "1", "--weights", weights_file, "-o", output)
+    with monkeypatch.context() as patch:
+        Interruption(patch, after=1)
+        assert run(*arguments).code == 130
+    with monkeypatch.context() as patch:
+        second = Interruption(patch)
+        assert run(*arguments, "--precision", "fp32").code == 0
+    assert second.calls == 2
+
+
+def test_perceptual_metrics(run: Run, small: Path, weights_file: Path) -> None:
+    arguments = (small, "-q", "1,9", "--lpips", "--dists", "--json", "--weights", weights_file)
+    try:
+        PictureMetrics(NAMES, allow_download=False)
+    except CodecError as error:
+        pytest.skip(f"tests download nothing: {error}")
+    report = run("eval", *arguments).json
+    for row in report["images"]:
+        # 33x17 pixels are too few for AlexNet.
+        assert (row["lpips"] is None) == (row["image"] == "b.png")
+        assert 0 < row["lpips-vgg"] < 1.5
+        assert 0 < row["dists"] < 1

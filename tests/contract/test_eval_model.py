@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import compressai.zoo
 import pytest
+import torch
+
+from compressai_vq import eval_model
+from compressai_vq.cache import cache_dir
+from compressai_vq.errors import CodecError
+from compressai_vq.metrics.picture_metrics import PictureMetrics
 
 from .conftest import run_tool
 
@@ -15,7 +24,9 @@ EVAL = ("-m", "compressai.utils.eval_model")
 
 @pytest.mark.parametrize("module", ["compressai.utils.eval_model", "compressai_vq.eval_model"])
 def test_pretrained(photographs: Path, module: str) -> None:
-    arguments = ("-a", "mao2024-vqgan-lite", "-q", "1,5,9")
+    arguments: tuple[str, ...] = ("-a", "mao2024-vqgan-lite", "-q", "1,5,9")
+    if module == "compressai_vq.eval_model":
+        arguments += ("--no-perceptual",)
     result = run_tool("-m", module, "pretrained", photographs / "test", *arguments)
     report = json.loads(result.stdout)
     assert report["name"] == "mao2024-vqgan-lite-mse"
@@ -70,3 +81,211 @@ def test_update_model_keeps_tamings_names(tmp_path: Path) -> None:
     update = ("-m", "compressai.utils.update_model", source, "-a", "mao2024-vqgan")
     run_tool(*update, "-d", tmp_path / "updated")
     assert len(list((tmp_path / "updated").iterdir())) == 1
+
+
+class Outcome(NamedTuple):
+    """What :func:`compressai_vq.eval_model.main` did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def results(self) -> dict[str, list[float]]:
+        return json.loads(self.out)["results"]
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Run]:
+    """Runs our module in this process, with a cache that has backbones at most."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "backbones").symlink_to(cache_dir() / "backbones")
+    monkeypatch.setenv("COMPRESSAI_VQ_CACHE", str(tmp_path / "cache"))
+    threads = torch.get_num_threads()
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        code = eval_model.main([str(argument) for argument in arguments])
+        return Outcome(code, *capsys.readouterr())
+
+    yield run
+    torch.set_num_threads(threads)  # CompressAI's tool sets one
+
+
+@pytest.fixture
+def factorized(tmp_path: Path) -> Path:
+    """A small untrained checkpoint of one of CompressAI's own architectures."""
+    path = tmp_path / "factorized.pth.tar"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = compressai.zoo.image.model_architectures["bmshj2018-factorized"](8, 12)
+    torch.save({"state_dict": net.state_dict()}, path)
+    return path
+
+
+def perceptual() -> None:
+    """Skip where a metric's backbone would have to be downloaded."""
+    try:
+        PictureMetrics(("lpips", "dists"), allow_download=False)
+    except CodecError as error:
+        pytest.skip(f"tests download nothing: {error}")
+
+
+def steady(results: dict[str, list[float]]) -> dict[str, list[float]]:
+    return {name: values for name, values in results.items() if not name.endswith("_time")}
+
+
+def test_perceptual_metrics_are_added_and_plotted(
+    run: Run,
+    photographs: Path,
+    checkpoint: Path,
+    factorized: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import compressai.utils.eval_model.__main__ as tool
+
+    perceptual()
+    files = []
+    for name, path in (("mao2024-vqgan-lite", checkpoint), ("bmshj2018-factorized", factorized)):
+        arguments = ("checkpoint", str(photographs / "test"), "-a", name, "-p", str(path))
+        folder = tmp_path / name
+        ours = run(*arguments, "-d", folder, "--per-image")
+        files.append(folder / f"{name}-ans.json")
+        report = json.loads(files[-1].read_text())
+        assert report == json.loads(ours.out)
+        tool.main(list(arguments))
+        theirs = json.loads(capsys.readouterr().out)
+        assert (report["name"], report["description"]) == (theirs["name"], theirs["description"])
+        assert list(report["results"]) == [*theirs["results"], "lpips", "dists"]
+        for figure, values in steady(theirs["results"]).items():
+            assert report["results"][figure] == values
+        images = [
+            json.loads(found.read_text())
+            for source in ("china", "flower")
+            for found in folder.glob(f"{source}-*-ans.json")
+        ]
+        assert [image["source"] for image in images] == ["china", "flower"]
+        for figure in ("lpips", "dists", "bpp"):
+            per_image = [image["results"][figure] for image in images]
+            assert min(per_image) > 0
+            assert report["results"][figure] == [pytest.approx(sum(per_image) / 2)]
+    picture = tmp_path / "curve.png"
+    run_tool("-m", "compressai.utils.plot", "-f", *files, "-m", "lpips", "-o", picture)
+    assert picture.stat().st_size > 1000
+
+
+class Interruption:
+    """Stands before the tool's inference; a person presses Ctrl-C at the n-th picture."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, after: int | None = None) -> None:
+        import compressai.utils.eval_model.__main__ as tool
+
+        self.calls = 0
+        self._after = after
+        self._inference = tool.inference
+        patch.setattr(tool, "inference", self)
+
+    def __call__(self, *arguments: Any) -> dict[str, float]:
+        if self.calls == self._after:
+            raise KeyboardInterrupt
+        self.calls += 1
+        return self._inference(*arguments)
+
+
+def test_an_interrupted_run_goes_on(
+    run: Run, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = (
+        "pretrained",
+        photographs / "test",
+        "-a",
+        "mao2024-vqgan-lite",
+        "-q",
+        "2,7",
+        "--no-perceptual",
+    )
+    whole = run(*arguments)
+    rows = tmp_path / "cache" / "eval_model"
+    assert list(rows.iterdir()) == []
+    with monkeypatch.context() as patch:
+        Interruption(patch, after=3)
+        result = run(*arguments)
+    assert (result.code, result.out) == (130, "")
+    assert result.err.splitlines()[-1] == "interrupted; the same command goes on from here"
+    assert len(list(rows.iterdir())) == 1
+    with monkeypatch.context() as patch:
+        second = Interruption(patch)
+        again = run(*arguments)
+    assert (again.code, second.calls) == (0, 1)
+    assert steady(again.results) == steady(whole.results)
+    assert list(rows.iterdir()) == []
+
+
+def test_other_weights_under_the_same_name_are_measured_anew(
+    run: Run,
+    photographs: Path,
+    checkpoint: Path,
+    factorized: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments = (
+        "checkpoint", photographs / "test", "-a", "bmshj2018-factorized", "-p", factorized,
+        "--no-perceptual",
+    )  # fmt: skip
+    with monkeypatch.context() as patch:
+        Interruption(patch, after=1)
+        assert run(*arguments).code == 130
+    state = torch.load(factorized)["state_dict"]
+    torch.save({"state_dict": {k: v * 1.5 for k, v in state.items()}}, factorized)
+    with monkeypatch.context() as patch:
+        second = Interruption(patch)
+        assert run(*arguments).code == 0
+    assert second.calls == 2
+
+
+def test_bad_input(run: Run, photographs: Path, factorized: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    ours = ("-a", "mao2024-vqgan-lite", "--no-perceptual")
+    for name in ("empty", "small", "text"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (200, 160)).save(tmp_path / "small" / "a.png")
+    (tmp_path / "text" / "b.png").write_bytes(b"text")
+    photos = photographs / "test"
+    cases: list[tuple[tuple[object, ...], str]] = [
+        ((), "pretrained or checkpoint"),
+        (("pretrained", tmp_path / "empty", *ours), "empty: no files that end in"),
+        (("pretrained", tmp_path / "missing", *ours), "missing: no files that end in"),
+        (("pretrained", tmp_path / "small", *ours), "a.png: MS-SSIM needs sides of at least 161"),
+        (("pretrained", tmp_path / "text", *ours), "b.png"),
+        (("pretrained", photos, *ours, "-q", "1,x"), "-q takes numbers"),
+        (("pretrained", photos, *ours, "-q", "12"), "from 12"),
+        (("pretrained", photos, *ours, "--per-image"), "needs a folder"),
+        (("checkpoint", photos, *ours, "-p", factorized), "cannot load mao2024-vqgan-lite from"),
+        (("checkpoint", photos, *ours, "-p", tmp_path / "no.pth"), "no.pth"),
+    ]
+    for arguments, words in cases:
+        result = run(*arguments)
+        assert (result.code, result.out) == (2, ""), arguments
+        *_, line = result.err.splitlines()
+        assert line.startswith("error: ") and words in line
+
+
+def test_without_backbones_one_line_says_what_to_do(
+    run: Run, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> PictureMetrics:
+        raise CodecError("no alexnet backbone")
+
+    monkeypatch.setattr(eval_model, "PictureMetrics", missing)
+    result = run("pretrained", photographs / "test", "-a", "mao2024-vqgan-lite")
+    assert (result.code, result.out) == (2, "")
+    assert (
+        result.err == "error: no alexnet backbone; or leave LPIPS and DISTS out: --no-perceptual\n"
+    )

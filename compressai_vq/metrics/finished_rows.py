@@ -1,0 +1,86 @@
+"""What an interrupted evaluation had measured, so that the next one goes on from there.
+
+A text file of JSON lines: the first says what the rows depend on (weights, settings,
+metrics), each further one is a row and what it was measured on.  Rows are appended as they
+come; a last line that was cut off is dropped when the file is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import CodecError
+
+
+class FinishedRows:
+    """Rows on disk under a name each.
+
+    Nothing is written before the first row.
+
+    Args:
+        path: the file, or ``None`` to keep nothing between runs.
+        depends_on: what must be the same for rows to be used again; a file that says
+            something else is replaced by the first row.
+    """
+
+    def __init__(self, path: Path | None, depends_on: dict[str, Any]) -> None:
+        self._path = path
+        self._head = json.dumps(depends_on, sort_keys=True)
+        self._rows: dict[str, dict[str, Any]] = {}
+        # How much of the file is whole lines of this evaluation's.
+        self._good = 0
+        if path is not None and path.is_file():
+            self._read(path)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def get(self, name: str) -> dict[str, Any] | None:
+        """The row of that name, if it is finished."""
+        row = self._rows.get(name)
+        return None if row is None else dict(row)
+
+    def add(self, name: str, row: dict[str, Any]) -> None:
+        """Keep a row.
+
+        Raises:
+            CodecError: when the file cannot be written to.
+        """
+        self._rows[name] = dict(row)
+        if self._path is None:
+            return
+        text = json.dumps([name, row]) + "\n"
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab") as file:
+                file.truncate(self._good)
+                data = (text if self._good else f"{self._head}\n{text}").encode()
+                file.write(data)
+        except OSError as error:
+            raise CodecError(f"cannot write {self._path}: {error.strerror}") from error
+        self._good += len(data)
+
+    def remove(self) -> None:
+        """Delete the file: the evaluation is complete and written elsewhere."""
+        if self._path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self._path.unlink()
+
+    def _read(self, path: Path) -> None:
+        lines = path.read_bytes().splitlines(keepends=True)
+        if not lines or lines[0].rstrip() != self._head.encode():
+            return
+        good = len(lines[0])
+        for line in lines[1:]:
+            try:
+                name, row = json.loads(line)
+            except ValueError:
+                break
+            if not line.endswith(b"\n"):
+                break
+            self._rows[name] = row
+            good += len(line)
+        self._good = good

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from compressai_vq.errors import CodecError
+from compressai_vq.metrics.finished_rows import FinishedRows
+
+SETTINGS = {"weights": "abc", "metrics": ["lpips"]}
+
+
+def test_rows_are_there_in_the_next_run(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "rows"
+    first = FinishedRows(path, SETTINGS)
+    assert not path.parent.exists()
+    first.add("a 1", {"bpp": 0.1, "ms-ssim-rgb": math.nan})
+    first.add("a 2", {"bpp": 0.1 + 0.2})
+    second = FinishedRows(path, SETTINGS)
+    assert len(second) == 2
+    assert second.get("a 2") == {"bpp": 0.1 + 0.2}
+    nan = second.get("a 1")
+    assert nan is not None and math.isnan(nan["ms-ssim-rgb"])
+    assert second.get("a 3") is None
+    second.add("a 3", {"bpp": 1})
+    assert len(FinishedRows(path, SETTINGS)) == 3
+    second.remove()
+    assert not path.exists()
+    second.remove()
+
+
+def test_other_settings_start_anew(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    FinishedRows(path, SETTINGS).add("a", {"bpp": 1})
+    other = FinishedRows(path, {**SETTINGS, "weights": "xyz"})
+    assert other.get("a") is None
+    assert len(FinishedRows(path, SETTINGS)) == 1  # until the other measures something
+    other.add("a", {"bpp": 2})
+    assert len(FinishedRows(path, SETTINGS)) == 0
+    assert FinishedRows(path, {**SETTINGS, "weights": "xyz"}).get("a") == {"bpp": 2}
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "rows"
+    rows = FinishedRows(path, SETTINGS)
+    rows.add("a", {"bpp": 1})
+    rows.add("b", {"x": 2})
+    path.write_bytes(path.read_bytes()[:-cut])
+    again = FinishedRows(path, SETTINGS)
+    assert again.get("a") == {"bpp": 1}
+    assert again.get("b") is None
+    again.add("c", {"bpp": 3})
+    third = FinishedRows(path, SETTINGS)
+    assert (third.get("a"), third.get("b"), third.get("c")) == ({"bpp": 1}, None, {"bpp": 3})
+
+
+def test_nothing_is_kept_without_a_path(tmp_path: Path) -> None:
+    rows = FinishedRows(None, SETTINGS)
+    rows.add("a", {"bpp": 1})
+    assert rows.get("a") == {"bpp": 1}
+    rows.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_handed_out_is_a_copy() -> None:
+    rows = FinishedRows(None, SETTINGS)
+    rows.add("a", {"bpp": 1})
+    found = rows.get("a")
+    assert found is not None
+    found["bpp"] = 2
+    assert rows.get("a") == {"bpp": 1}
+
+
+def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    rows = FinishedRows(tmp_path / "file" / "rows", SETTINGS)
+    with pytest.raises(CodecError, match="cannot write"):
+        rows.add("a", {"bpp": 1})
