@@ -1,0 +1,63 @@
+"""VVC (H.266) through libvvenc: a raw ``.266`` bitstream of one picture.
+
+libvvenc is Fraunhofer's encoder, not the reference software VTM that papers report. Its
+perceptual adaptation of the quantiser stays on, as it is by default: at equal rates it lowers
+LPIPS, which brings the encoder nearer to what is published of VTM.
+
+4:2:0 needs even sides. Of an odd picture the last row or column is repeated, and the file ends
+with one zero byte for an odd width, two for an odd height, three for both: Annex B of the
+standard lets any number of zeros follow a stream, whose own last byte is never zero, so that it
+remains an ordinary bitstream that any decoder reads.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from compressai_vq.errors import CodecError
+
+from .colour_planes import COLOURS
+from .ffmpeg import YUV420_10, FFmpeg
+from .still_picture import StillPictureCodec
+
+_STREAM = "vvc"
+
+
+class VVC(StillPictureCodec):
+    """libvvenc at preset medium, 10-bit 4:2:0; qualities are QPs, high for small files.
+
+    Raises:
+        CodecError: when there is no ffmpeg with libvvenc.
+    """
+
+    label = "VVC (libvvenc)"
+    extension = ".266"
+    qualities = (63, 60, 57, 54, 50, 45)
+
+    def __init__(self) -> None:
+        self._ffmpeg = FFmpeg()
+        self._ffmpeg.require_encoder("libvvenc")
+        self.description = (
+            f"libvvenc (not VTM) of {self._ffmpeg.version}, preset medium, one thread, "
+            f"10-bit 4:2:0, {COLOURS}, perceptual QP adaptation as by default; "
+            "raw bitstream; quality is QP"
+        )
+
+    def compress(self, picture: Tensor, quality: int) -> bytes:
+        """A picture, uint8 (3, H, W), to a bitstream; ``quality`` is QP, 0 to 63."""
+        if not 0 <= quality <= 63:
+            raise CodecError(f"VVC takes qualities (QP) 0 to 63, not {quality}")
+        options = ["-c:v", "libvvenc", "-preset", "medium", "-qp", str(quality), "-qpa", "1"]
+        # Wavefronts cost bytes, for threads that are not used.
+        options += ["-vvenc-params", "wavefrontsynchro=0"]
+        data = self._ffmpeg.encode(picture, YUV420_10, options, _STREAM)
+        return data + bytes(picture.shape[2] % 2 + 2 * (picture.shape[1] % 2))
+
+    def decompress(self, data: bytes) -> Tensor:
+        """A bitstream to the picture, uint8 (3, H, W)."""
+        zeros = len(data) - len(data.rstrip(b"\0"))
+        if zeros > 3:
+            raise CodecError("the VVC file is damaged: it ends with more than three zeros")
+        picture = self._ffmpeg.decode(data, YUV420_10, _STREAM)
+        height, width = picture.shape[1:]
+        return picture[:, : height - zeros // 2, : width - zeros % 2]

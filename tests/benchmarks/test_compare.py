@@ -1,0 +1,333 @@
+"""The comparison: result files, going on after an interruption, codecs that cannot be had."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks import codecs as registry
+from benchmarks import compare
+from benchmarks.codecs import CODECS, OURS, Entry, Sources, fingerprint, make_codec, uniform
+from compressai_vq.container import Container
+from compressai_vq.errors import CodecError
+from compressai_vq.file_codec import FileCodec
+from compressai_vq.picture import write_picture
+from plugins.still_codecs.still_picture import StillPictureCodec
+
+from ..fixtures import photograph, untrained_weights
+from ..taming_reference import one_thread  # noqa: F401
+
+
+class Coarse(StillPictureCodec):
+    """Rounds pixels to steps; higher qualities make smaller steps. Counts what it does."""
+
+    label = "Coarse"
+    extension = ".coarse"
+    description = "rounds pixels, version 1"
+    qualities = (1, 2)
+
+    def __init__(self) -> None:
+        self.done: list[int] = []
+        self.fails_at: int | None = None
+
+    def compress(self, picture: Tensor, quality: int) -> bytes:
+        if len(self.done) == self.fails_at:
+            raise CodecError("the coarse codec\nhas had enough")
+        self.done.append(quality)
+        size = [n.to_bytes(2, "big") for n in picture.shape[1:]]
+        step = 64 >> quality
+        rounded = picture // step * step
+        return b"".join(size) + rounded.numpy().tobytes()
+
+    def decompress(self, data: bytes) -> Tensor:
+        height, width = int.from_bytes(data[:2], "big"), int.from_bytes(data[2:4], "big")
+        pixels = torch.frombuffer(bytearray(data[4:]), dtype=torch.uint8)
+        return pixels.view(3, height, width)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    for n in (0, 1, 2):
+        write_picture(folder / f"image{n}.png", photograph(40 + n, 50, n % 2))
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+@pytest.fixture
+def coarse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Coarse:
+    codec = Coarse()
+    monkeypatch.setitem(CODECS, "coarse", Entry("Coarse rounding", lambda sources: codec))
+    monkeypatch.setattr(compare, "OUT", tmp_path / "out")
+    monkeypatch.setattr(compare, "RESULTS", tmp_path / "results")
+    return codec
+
+
+def run(images: Path, *arguments: str, codecs: str = "coarse") -> int:
+    fixed = ["--dataset", f"small={images}", "--metrics", "", "--codecs", codecs]
+    return compare.main([*fixed, *arguments])
+
+
+def report(tmp_path: Path, codec: str = "coarse", folder: str = "results") -> dict[str, Any]:
+    return json.loads((tmp_path / folder / "small" / f"{codec}.json").read_text())
+
+
+def test_result_files_and_streams(images: Path, tmp_path: Path, coarse: Coarse) -> None:
+    assert run(images) == 0
+    found = report(tmp_path)
+    assert (found["name"], found["label"]) == ("coarse", "Coarse rounding")
+    assert found["description"].startswith("rounds pixels, version 1")
+    assert found["fingerprint"] == fingerprint(coarse)
+    assert found["dataset"] == {"folder": "small", "images": 3}
+    assert found["machine"]["threads"] == 1
+    keys = [(row["image"], row["quality"]) for row in found["images"]]
+    assert keys == [(f"image{n}.png", quality) for n in range(3) for quality in (1, 2)]
+
+    results = found["results"]
+    assert results["quality"] == [1, 2]
+    sizes = [4 + 3 * (40 + n) * 50 for n in range(3)]
+    assert results["bytes"] == [sum(sizes) / 3] * 2
+    rates = [8 * size / ((40 + n) * 50) for n, size in enumerate(sizes)]
+    assert results["bpp"] == pytest.approx([sum(rates) / 3] * 2)
+    assert results["psnr-rgb"][0] < results["psnr-rgb"][1]
+    # Not defined for small pictures, and JSON has no NaN.
+    assert results["ms-ssim-rgb"] == [None, None]
+    assert {"encoding_time", "decoding_time"} <= set(results)
+    assert "sha256" not in results
+
+    streams = sorted((tmp_path / "out" / "streams" / "small" / "coarse").iterdir())
+    assert [p.name for p in streams] == [
+        f"image{n}.q{quality}.coarse" for n in range(3) for quality in (1, 2)
+    ]
+    assert [p.stat().st_size for p in streams] == [size for size in sizes for _ in range(2)]
+
+
+def test_goes_on_where_it_was_interrupted(
+    images: Path, tmp_path: Path, coarse: Coarse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = compare.evaluate_picture
+    calls: list[int] = []
+
+    def interrupted(*arguments: Any) -> Any:
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return evaluate(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compare, "evaluate_picture", interrupted)
+        assert run(images) == 130
+    assert coarse.done == [1, 2, 1]
+    assert not (tmp_path / "results").exists()
+
+    assert run(images) == 0
+    assert coarse.done == [1, 2, 1, 2, 1, 2]
+    first = report(tmp_path)
+    assert run(images) == 0
+    assert len(coarse.done) == 6
+    assert report(tmp_path) == first
+
+
+def test_measures_again_what_has_changed(
+    images: Path, tmp_path: Path, coarse: Coarse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(images) == 0
+    # Of one image and quality the file is gone, and another's is not the one measured.
+    streams = tmp_path / "out" / "streams" / "small" / "coarse"
+    (streams / "image1.q2.coarse").unlink()
+    (streams / "image2.q1.coarse").write_bytes(b"damaged")
+    coarse.done.clear()
+    assert run(images) == 0
+    assert coarse.done == [2, 1]
+    # An image under the same name has other pixels.
+    write_picture(images / "image0.png", photograph(44, 44))
+    coarse.done.clear()
+    assert run(images) == 0
+    assert coarse.done == [1, 2]
+    # Another metric is asked for.
+    coarse.done.clear()
+    monkeypatch.setattr(
+        compare, "measuring", lambda names: lambda original: lambda _: {"lpips": 1.0}
+    )
+    assert run(images, "--metrics", "lpips") == 0
+    assert coarse.done == [1, 2] * 3
+    assert report(tmp_path)["results"]["lpips"] == [1.0, 1.0]
+    # Without it, the rows that have it will do, and it is not shown.
+    coarse.done.clear()
+    assert run(images) == 0
+    assert coarse.done == []
+    assert "lpips" not in report(tmp_path)["results"]
+    # The codec has other settings.
+    coarse.description = "rounds pixels, version 2"
+    assert run(images) == 0
+    assert coarse.done == [1, 2] * 3
+
+
+def test_a_quick_run_does_not_touch_the_full_results(
+    images: Path, tmp_path: Path, coarse: Coarse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(images) == 0
+    full = report(tmp_path)
+    coarse.done.clear()
+    assert run(images, "--images", "2") == 0
+    assert coarse.done == []  # measured before
+    assert report(tmp_path) == full
+    quick = report(tmp_path, folder="out/quick")
+    assert quick["dataset"]["images"] == 2
+    assert quick["images"] == full["images"][:4]
+    assert run(images, "--images", "2", "-o", str(tmp_path / "results")) == 2
+    assert "is for results on all images" in capsys.readouterr().err
+    assert report(tmp_path) == full
+    assert run(images, "--images", "2", "-o", str(tmp_path / "other")) == 0
+    assert report(tmp_path, folder="other") == quick
+
+
+def test_a_codec_that_fails_leaves_no_result_and_stops_no_other(
+    images: Path,
+    tmp_path: Path,
+    coarse: Coarse,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other = Coarse()
+    monkeypatch.setitem(CODECS, "other", Entry("Another", lambda sources: other))
+    coarse.fails_at = 3
+    assert run(images, codecs="coarse,other") == 2
+    assert len(other.done) == 6
+    assert report(tmp_path, "other")["label"] == "Another"
+    assert not (tmp_path / "results" / "small" / "coarse.json").exists()
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[0].endswith("image1.png: the coarse codec has had enough")
+    assert all(line.startswith("error: coarse: ") for line in lines)
+
+
+def test_codecs_that_cannot_be_had(
+    images: Path,
+    tmp_path: Path,
+    coarse: Coarse,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(compare, "CODECS", {key: CODECS[key] for key in ("coarse", "fcc", "savd")})
+    assert compare.main(["--dataset", f"small={images}", "--metrics", ""]) == 0
+    err = capsys.readouterr().err
+    assert "fcc: not available: no public runnable weights\n" in err
+    assert "savd: not available" in err
+    assert report(tmp_path)["results"]["quality"] == [1, 2]
+    # Asked for by name, it is an error; the others are measured all the same.
+    (tmp_path / "results" / "small" / "coarse.json").unlink()
+    assert run(images, codecs="fcc,coarse") == 2
+    assert report(tmp_path)["name"] == "coarse"
+    assert run(images, codecs="fcc") == 2
+    assert capsys.readouterr().err.endswith("error: none of these codecs is available\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "kodak"], "--dataset takes NAME=DIR, not 'kodak'"),
+        (["--dataset", "../kodak=."], "--dataset takes NAME=DIR"),
+        (["--dataset", "kodak=/no/such/folder"], "/no/such/folder: no such folder"),
+        (["--dataset", "a=EMPTY"], "no images in it"),
+        (["--dataset", "a=IMAGES", "--codecs", "vvvc"], "no codec 'vvvc'; there are mao2024"),
+        (["--dataset", "a=IMAGES", "--images", "0"], "--images takes a number of at least 1"),
+        (["--dataset", "a=IMAGES", "--codecs", "coarse", "--metrics", "nice"], "no metric 'nice'"),
+    ],
+)
+def test_bad_arguments_are_one_line(
+    arguments: list[str],
+    message: str,
+    images: Path,
+    tmp_path: Path,
+    coarse: Coarse,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "empty").mkdir()
+    places = {"EMPTY": str(tmp_path / "empty"), "IMAGES": str(images)}
+    for name, place in places.items():
+        arguments = [a.replace(name, place) for a in arguments]
+    assert compare.main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and message in err
+    assert err.count("\n") == 1
+    assert not coarse.done
+
+
+def test_equal_pictures_are_measured_once() -> None:
+    seen: list[Tensor] = []
+
+    def measure(decoded: Tensor) -> dict[str, float]:
+        seen.append(decoded)
+        return {"lpips": float(len(seen))}
+
+    remembered = compare._remembering(measure)
+    a, b = photograph(8, 8), photograph(8, 8, 1)
+    assert [remembered(x)["lpips"] for x in (a, b, a.clone(), b)] == [1.0, 2.0, 1.0, 2.0]
+    assert len(seen) == 2
+
+
+# -- the registry -------------------------------------------------------------------------
+
+
+def test_every_codec_of_the_paper_has_an_entry() -> None:
+    assert next(iter(CODECS)) == OURS
+    assert {"vvc", "hevc", "avif", "jpegxl", "bpg", "vtm", "fcc", "savd"} <= set(CODECS)
+    assert {"cheng2020-lowrate", "hific-lowrate", "cheng2020-anchor"} <= set(CODECS)
+    assert {f"{OURS}-uniform", f"{OURS}-unfinetuned"} <= set(CODECS)
+    assert len({entry.label for entry in CODECS.values()}) == len(CODECS)
+
+
+def test_reasons_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(registry.UNFINETUNED_VARIABLE, raising=False)
+    sources = Sources(models=tmp_path / "models", unfinetuned=tmp_path / "none.safetensors")
+    for key in ("cheng2020-lowrate", "hific-lowrate"):
+        with pytest.raises(CodecError, match=r"train_baselines .*--models"):
+            make_codec(key, sources)
+    with pytest.raises(CodecError, match=r"none.safetensors: .* --unfinetuned"):
+        make_codec(f"{OURS}-unfinetuned", sources)
+    with pytest.raises(CodecError, match="no codec 'x'"):
+        make_codec("x")
+
+
+def test_uniform_frequencies_cost_log2_k_bits_and_change_no_pixel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights = untrained_weights()
+    monkeypatch.setattr(registry, "pretrained_weights", lambda name: weights)
+    learned, flat = make_codec(OURS), make_codec(f"{OURS}-uniform")
+    picture = photograph(128, 192)
+    count = 8 * 12
+    for quality in (1, 5, 9):
+        ours, theirs = learned.compress(picture, quality), flat.compress(picture, quality)
+        assert torch.equal(learned.decompress(ours), flat.decompress(theirs))
+        payload = len(Container.from_bytes(theirs).payload)
+        ideal = count * (quality + 2) / 8
+        # The coder's state and its 4-byte words come on top.
+        assert ideal <= payload <= ideal + 8
+        with pytest.raises(CodecError, match="made with weights"):
+            learned.decompress(theirs)
+    assert fingerprint(learned) == weights.fingerprint.hex() != fingerprint(flat)
+    assert uniform(weights).fingerprint.hex() == fingerprint(flat)
+
+
+def test_weights_before_fine_tuning_come_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "before.safetensors"
+    untrained_weights(1).save(path)
+    monkeypatch.setenv(registry.UNFINETUNED_VARIABLE, str(path))
+    codec = make_codec(f"{OURS}-unfinetuned")
+    picture = photograph(48, 64)
+    expected = FileCodec(untrained_weights(1)).compress(picture, 3)
+    # The header differs, for it has the fingerprint of the file.
+    assert Container.from_bytes(codec.compress(picture, 3)).payload == (
+        Container.from_bytes(expected).payload
+    )
+    assert list(codec.qualities) == list(range(1, 10))
+    other = make_codec(f"{OURS}-unfinetuned", Sources(unfinetuned=path))
+    assert fingerprint(other) == fingerprint(codec)
