@@ -1,6 +1,17 @@
 PYTHON ?= python3.11
 
-.PHONY: demo test lint
+# Folders of original images: give either or both to bench and report.
+KODAK ?=
+CLIC ?=
+# A number of images of each set: quick, and kept apart from the results on all of them.
+IMAGES ?=
+
+# Runs a command in .venv, which is made first if need be.
+RUN = $(PYTHON) -c "import sys; from benchmarks.environment import run_in_environment as run; \
+	sys.exit(run(*sys.argv[1:]))"
+QUICK = --results out/quick -o out/quick/report
+
+.PHONY: demo test lint report bench
 
 demo:
 	$(PYTHON) -m benchmarks
@@ -10,3 +21,18 @@ test:
 
 lint:
 	$(PYTHON) -m tests --lint
+
+# Stored results to out/report/report.html, and to plots and tables beside the results.
+report:
+	$(RUN) -m benchmarks.report \
+		$(if $(KODAK),--pictures "kodak=$(KODAK)") $(if $(CLIC),--pictures "clic2025-8=$(CLIC)") \
+		$(if $(IMAGES),$(QUICK))
+
+# Measures every codec anew, goes on where it was interrupted, then makes the report.
+bench:
+	@test -n "$(KODAK)$(CLIC)" || \
+		{ echo "make bench KODAK=folder [CLIC=folder] [IMAGES=4]" >&2; exit 2; }
+	$(RUN) -m benchmarks.compare \
+		$(if $(KODAK),--dataset "kodak=$(KODAK)") $(if $(CLIC),--dataset "clic2025-8=$(CLIC)") \
+		$(if $(IMAGES),--images $(IMAGES))
+	$(MAKE) report

@@ -39,7 +39,7 @@ class FFmpeg:
 
     def __init__(self) -> None:
         try:
-            import imageio_ffmpeg  # type: ignore[import-untyped]
+            import imageio_ffmpeg
         except ImportError:
             raise CodecError(f"ffmpeg is not installed: {EXTRA}") from None
         try:

@@ -1,0 +1,81 @@
+"""The paper's table 1: our figures beside the published ones."""
+
+from __future__ import annotations
+
+from benchmarks.codecs import OURS
+from compressai_vq.metrics.bjontegaard import BjontegaardDelta, bd_metric, bd_rate
+
+from .published import Published, PublishedRow
+from .results import Curve, dataset_title
+from .tables import NOTHING, Table, signed
+
+
+def bd_table(dataset: str, curves: dict[str, Curve], published: Published) -> Table:
+    """BD-rate and BD-LPIPS of our codec against each baseline, and over which range.
+
+    The paper's rows come first, in its order, whether or not they were run; codecs that it
+    does not have follow.
+    """
+    rows, done = [], {OURS}
+    for row in published.table(dataset):
+        run = [key for key in row.codecs if key in curves]
+        done.update(row.codecs)
+        for key in run:
+            rows.append([curves[key].label, *_measured(curves, key), *_published(row)])
+        if not run:
+            why = row.reason or "not run"
+            rows.append([row.baseline, why, *[NOTHING] * 3, *_published(row)])
+    for key, curve in curves.items():
+        if key not in done:
+            rows.append([curve.label, *_measured(curves, key), NOTHING, NOTHING])
+    title = published.set_title(dataset)
+    notes = [
+        "Below 0 our codec is better: fewer bits at equal LPIPS (AlexNet), or lower LPIPS at "
+        "equal bits.",
+        "Overlap is the share of the two curves' whole range, of LPIPS for BD-rate and of the "
+        "rate's logarithm for BD-LPIPS, that both cover; the means are over that share only, "
+        "and small shares say little.",
+        "PCHIP interpolation.",
+    ]
+    if title:
+        other = "" if published.has_same_images(dataset) else " (other images than here)"
+        notes.append(
+            f"The published figures are those of the paper's own codec and runs on "
+            f"{title}{other}; nothing of them was measured here."
+        )
+    return Table(
+        name=f"bd-{dataset}",
+        caption=f"BD-rate and BD-LPIPS of our codec on {dataset_title(dataset)}",
+        columns=["against", "BD-rate", "overlap", "BD-LPIPS", "overlap",
+                 "published BD-rate", "published BD-LPIPS"],
+        rows=rows,
+        notes=notes,
+    )  # fmt: skip
+
+
+def _measured(curves: dict[str, Curve], key: str) -> list[str]:
+    if OURS not in curves:
+        return ["ours was not run", *[NOTHING] * 3]
+    ours, anchor = curves[OURS], curves[key]
+    if ours.images != anchor.images:
+        return ["run on other images", *[NOTHING] * 3]
+    a, b = anchor.points("lpips"), ours.points("lpips")
+    if not a.bpp or not b.bpp:
+        return ["LPIPS not measured", *[NOTHING] * 3]
+    rate = bd_rate(a.bpp, a.values, b.bpp, b.values, lower_is_better=True)
+    metric = bd_metric(a.bpp, a.values, b.bpp, b.values, lower_is_better=True)
+    return [*_delta(rate, 1, "%"), *_delta(metric, 3)]
+
+
+def _delta(delta: BjontegaardDelta, digits: int, unit: str = "") -> list[str]:
+    share = f"{100 * delta.overlap:.0f} %"
+    if delta.value is None:
+        return ["no overlap", share]
+    return [signed(delta.value, digits, unit), share]
+
+
+def _published(row: PublishedRow) -> list[str]:
+    return [
+        NOTHING if row.bd_rate is None else signed(row.bd_rate, 2, "%"),
+        NOTHING if row.bd_lpips is None else signed(row.bd_lpips, 2),
+    ]

@@ -1,0 +1,53 @@
+"""From a folder of results to a report, as yet without pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .bd_table import bd_table
+from .page import DatasetSection, Report
+from .plots import rd_plots
+from .published import Published
+from .results import dataset_title, load_results
+from .tables import Table
+from .times import provenance, summary, times
+from .vvc_check import vvc_check
+
+
+def build_report(folder: Path, published: Published | None = None) -> Report:
+    """Plots and tables of the results in ``folder/<dataset>/<codec>.json``.
+
+    Raises:
+        CodecError: when there are no results, or one of the files is not a result file.
+    """
+    published = published or Published()
+    results = load_results(folder)
+    sections = [
+        DatasetSection(
+            key=dataset,
+            title=dataset_title(dataset),
+            plots=rd_plots(dataset, curves, published),
+            bd_table=bd_table(dataset, curves, published),
+            times=times(dataset, curves),
+        )
+        for dataset, curves in results.items()
+    ]
+    return Report(
+        results=results,
+        summary=summary(results),
+        sections=sections,
+        vvc_check=vvc_check(results, published),
+        provenance=provenance(results),
+        paper=published.paper,
+        sources=published.sources,
+        labels={k: c.label for curves in results.values() for k, c in curves.items()},
+    )
+
+
+def tables(folder: Path) -> dict[str, Table]:
+    """The report's tables by name: ``bd-kodak``, ``times-kodak``, ``vvc-check``, ``provenance``.
+
+    Raises:
+        CodecError: as :func:`build_report`.
+    """
+    return {table.name: table for table in build_report(folder).tables}

@@ -1,0 +1,81 @@
+"""How long each codec takes, and what every figure was measured with."""
+
+from __future__ import annotations
+
+from benchmarks.codecs import OURS
+
+from .results import Curve, dataset_title
+from .tables import NOTHING, Table
+
+
+def times(dataset: str, curves: dict[str, Curve]) -> Table:
+    """Medians of encoding and decoding times, over images and settings."""
+    rows = []
+    for curve in curves.values():
+        encoding, decoding = curve.median("encoding_time"), curve.median("decoding_time")
+        rows.append([
+            curve.label, str(len(curve.images)), str(len(curve.means["bpp"])),
+            _range(curve.means["bpp"]), _seconds(encoding), _seconds(decoding),
+            str(curve.machine.get("threads", NOTHING)),
+        ])  # fmt: skip
+    return Table(
+        name=f"times-{dataset}",
+        caption=f"Seconds for one image of {dataset_title(dataset)}, medians",
+        columns=["codec", "images", "rates", "bpp", "encode s", "decode s", "threads"],
+        rows=rows,
+        notes=["Medians over all images and rates, from a picture in memory to a complete file "
+               "and back; programs that are started for each picture include their start."],
+    )  # fmt: skip
+
+
+def provenance(results: dict[str, dict[str, Curve]]) -> Table:
+    """What every curve was measured on and with."""
+    rows = []
+    for dataset, curves in results.items():
+        for curve in curves.values():
+            machine = curve.machine
+            versions = [f"{k} {machine[k]}" for k in ("torch", "python") if k in machine]
+            rows.append([
+                dataset_title(dataset), curve.label, str(len(curve.images)),
+                curve.fingerprint[:16] or NOTHING, machine.get("cpu", NOTHING),
+                ", ".join(versions) or NOTHING, curve.description or NOTHING,
+            ])  # fmt: skip
+    return Table(
+        name="provenance",
+        caption="What was measured, and with what",
+        columns=["data set", "codec", "images", "weights or settings", "machine", "versions",
+                 "remarks"],
+        rows=rows,
+        notes=["LPIPS is AlexNet's and DISTS VGG16's where nothing else is said; rates are "
+               "those of complete files, headers included, over the pixels of the original."],
+        text_columns=7,
+    )  # fmt: skip
+
+
+def summary(results: dict[str, dict[str, Curve]]) -> str:
+    """One sentence: data sets, weights, machine."""
+    sets = [
+        f"{dataset_title(dataset)} ({max(len(c.images) for c in curves.values())} images)"
+        for dataset, curves in results.items()
+    ]
+    ours = [curves[OURS] for curves in results.values() if OURS in curves]
+    weights = sorted({curve.fingerprint[:16] for curve in ours})
+    machines = sorted({
+        f"{curve.machine.get('cpu', 'unknown')}, {curve.machine.get('threads', '?')} threads"
+        for curves in results.values() for curve in curves.values()
+    })  # fmt: skip
+    text = f"Measured on {' and '.join(sets)}"
+    if weights:
+        text += f" with weights {', '.join(weights)}"
+    return f"{text}; {'; '.join(machines)}. LPIPS is AlexNet's unless VGG16 is named."
+
+
+def _range(rates: list[float]) -> str:
+    low, high = f"{min(rates):.4f}", f"{max(rates):.4f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"

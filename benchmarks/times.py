@@ -1,0 +1,122 @@
+"""Encoding and decoding times of every codec, one after the other on an otherwise idle machine.
+
+    python -m benchmarks.times --dataset kodak=DIR [--images 3] [--codecs vvc,avif]
+
+The times that ``benchmarks.compare`` keeps with its rows are those of a long run, which shares the
+machine with whatever else goes on.  Here each image goes through all codecs in turn, at the
+lowest, middle and highest of their rates, and the ratio to ours is taken image by image, so
+that a machine that slows down slows all of them down.  Writes
+``benchmarks/results/times/<dataset>.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.codecs import CODECS, OURS, Sources, fingerprint
+from benchmarks.compare import RESULTS, available
+from compressai_vq.atomic_file import write_atomically
+from compressai_vq.errors import CodecError
+from compressai_vq.machine import describe_machine
+from compressai_vq.picture import ENDINGS, read_picture
+from plugins.still_codecs.still_picture import StillPictureCodec
+
+_MAX_PIXELS = 1 << 25
+_SAME_WORK = f"{OURS}-"  # variants of ours take the same time
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and write; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.times", description=__doc__)
+    parser.add_argument("--dataset", required=True, metavar="NAME=DIR")
+    parser.add_argument("--images", type=int, default=3, help="the first so many (default: 3)")
+    parser.add_argument("--codecs", help="such as vvc,avif; ours is always among them")
+    parser.add_argument("--models", type=Path, default=Sources.models, help="retrained baselines")
+    parser.add_argument("--threads", type=int, default=1, help="of torch (default: 1)")
+    arguments = parser.parse_args(argv)
+    name, _, folder = arguments.dataset.partition("=")
+    keys = arguments.codecs.split(",") if arguments.codecs else list(CODECS)
+    keys = [OURS, *(key for key in keys if key != OURS and not key.startswith(_SAME_WORK))]
+    torch.set_num_threads(arguments.threads)
+    try:
+        codecs, missing = available(keys, Sources(arguments.models))
+        for key, reason in missing.items():
+            print(f"{key}: not available: {reason}", file=sys.stderr)
+        paths = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in ENDINGS)
+        paths = paths[: arguments.images]
+        if not paths or not folder:
+            raise CodecError(f"{arguments.dataset}: NAME=DIR with images in DIR is wanted")
+        report = measure(codecs, paths)
+    except (CodecError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    report["dataset"] = {"name": name, "images": [path.name for path in paths]}
+    target = RESULTS / "times" / f"{name}.json"
+    write_atomically(target, (json.dumps(report, indent=1) + "\n").encode())
+    for key, row in report["codecs"].items():
+        print(f"{key:>24} {row['encoding_time']:8.3f} s {row['decoding_time']:8.3f} s")
+    return 0
+
+
+def measure(codecs: dict[str, StillPictureCodec], paths: list[Path]) -> dict[str, Any]:
+    """Medians over images and rates, and medians of the images' ratios to ours.
+
+    Args:
+        codecs: by key; ours must be among them.
+        paths: of the images.
+    """
+    rows: dict[str, list[tuple[int, float, float, float]]] = {key: [] for key in codecs}
+    for number, path in enumerate(paths):
+        picture = read_picture(path, _MAX_PIXELS)
+        pixels = picture.shape[1] * picture.shape[2]
+        for key, codec in codecs.items():
+            for quality in _three(list(codec.qualities)):
+                if not number:  # loads weights and programs
+                    codec.decompress(codec.compress(picture, quality))
+                started = time.perf_counter()
+                data = codec.compress(picture, quality)
+                compressed = time.perf_counter()
+                codec.decompress(data)
+                finished = time.perf_counter()
+                bpp = 8 * len(data) / pixels
+                rows[key].append((number, bpp, compressed - started, finished - compressed))
+    ours = _per_image(rows[OURS])
+    table = {}
+    for key, codec in codecs.items():
+        ratios = [a / b for a, b in zip(_per_image(rows[key]), ours, strict=True)]
+        table[key] = {
+            "label": codec.label,
+            "description": codec.description,
+            "fingerprint": fingerprint(codec),
+            "bpp": [min(row[1] for row in rows[key]), max(row[1] for row in rows[key])],
+            "encoding_time": statistics.median(row[2] for row in rows[key]),
+            "decoding_time": statistics.median(row[3] for row in rows[key]),
+            "times_ours": {
+                "median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)
+            },
+        }  # fmt: skip
+    return {"machine": describe_machine(), "codecs": table}
+
+
+def _per_image(rows: list[tuple[int, float, float, float]]) -> list[float]:
+    """Mean seconds there and back, for each image."""
+    numbers = sorted({row[0] for row in rows})
+    return [statistics.mean(r[2] + r[3] for r in rows if r[0] == n) for n in numbers]
+
+
+def _three(qualities: list[int]) -> list[int]:
+    """First, middle and last, or all of fewer."""
+    chosen = [qualities[0], qualities[len(qualities) // 2], qualities[-1]]
+    return list(dict.fromkeys(chosen))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
