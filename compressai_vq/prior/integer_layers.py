@@ -1,0 +1,109 @@
+"""Layers whose results are integers, the same ones on every machine.
+
+Floating-point sums depend on the order in which they are taken, and that order on the CPU,
+the GPU, the number of threads and the batch.  Sums of integers do not, as long as each
+partial sum can be held exactly; float32 holds every integer below 2^24, and fast matrix
+products exist for it everywhere.  So weights and activations here are integers kept in
+float32, and no sum can reach 2^24, whatever the input: the weights are checked for that.
+
+What else a machine may change is harmless as well: TF32 and bf16 keep 8 bits or more of a
+factor, and no factor here needs more than 8 (weights within +-127, activations within 255),
+while sums stay float32; fused multiply-add rounds nothing that has nothing to round; scaling
+by a power of two is exact.  Convolutions are matrix products of shifted copies, for a
+convolution routine may choose an algorithm (Winograd, FFT) that multiplies other numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import CodecError
+
+EXACT_LIMIT = 1 << 24
+"""Sums stay below it in magnitude, so that float32 holds them exactly."""
+
+ACTIVATION_MAX = 255
+WEIGHT_MAX = 127
+MAX_SHIFT = 23
+
+# Copies of shifted activations are made for so many positions at once: they stay in the cache
+# (at 128 channels, 9 MB), and memory is bounded.
+_POSITIONS_AT_ONCE = 1 << 11
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLinear:
+    """``floor((weight . x + bias) / 2 ** shift)``, exactly, for each output channel.
+
+    Args:
+        weight: int8 (out, in), within +-127.
+        bias: int32 (out,); half of ``2 ** shift`` is part of it where rounding is wanted.
+        shift: int8 (out,), in [0, 23].
+
+    Raises:
+        CodecError: when types or shapes do not fit, or a sum could reach 2^24 for some input
+            in [0, 255].
+    """
+
+    weight: Tensor
+    bias: Tensor
+    shift: Tensor
+    # What inference uses, in float32; the integers stay for the bound and for saving.
+    _weight: Tensor = field(init=False, repr=False)
+    _bias: Tensor = field(init=False, repr=False)
+    _scale: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        out = len(self.weight)
+        fits = self.weight.dim() == 2 and self.weight.numel() > 0
+        fits = fits and self.bias.shape == self.shift.shape == (out,)
+        types = (self.weight.dtype, self.bias.dtype, self.shift.dtype)
+        if not fits or types != (torch.int8, torch.int32, torch.int8):
+            raise CodecError("a layer of the prior has tensors of wrong types or shapes")
+        if (self.shift < 0).any() or (self.shift > MAX_SHIFT).any() or (self.weight == -128).any():
+            raise CodecError("a layer of the prior has weights or shifts out of range")
+        if self.bound() >= EXACT_LIMIT:
+            raise CodecError("a layer of the prior could overflow: its weights are too large")
+        object.__setattr__(self, "_weight", self.weight.float())
+        object.__setattr__(self, "_bias", self.bias.float())
+        # Not by a vectorised power function, which need not be exact.
+        scale = [math.ldexp(1.0, -shift) for shift in self.shift.tolist()]
+        object.__setattr__(self, "_scale", torch.tensor(scale, dtype=torch.float32))
+
+    def bound(self) -> int:
+        """The largest magnitude that a sum can reach for inputs in [0, 255]."""
+        sums = self.weight.long().abs().sum(1) * ACTIVATION_MAX + self.bias.long().abs()
+        return int(sums.max())
+
+    def to(self, device: torch.device) -> IntegerLinear:
+        """The layer with its tensors on a device."""
+        layer = IntegerLinear(self.weight, self.bias, self.shift)
+        for name in ("_weight", "_bias", "_scale"):
+            object.__setattr__(layer, name, getattr(self, name).to(device))
+        return layer
+
+    def __call__(self, x: Tensor, low: int, high: int) -> Tensor:
+        """Integers in float32, (..., in) within [0, 255], to (..., out) within [low, high]."""
+        return F.linear(x, self._weight, self._bias).mul_(self._scale).floor_().clamp_(low, high)
+
+    def over_neighbours(self, x: Tensor, low: int, high: int) -> Tensor:
+        """A 3x3 convolution with zeros around: (N, h, w, C) to (N, h, w, out).
+
+        The weight's columns are ordered (row offset, column offset, channel).
+        """
+        n, h, w, _ = x.shape
+        padded = F.pad(x, (0, 0, 1, 1, 1, 1))
+        rows = max(1, _POSITIONS_AT_ONCE // (n * w))
+        strips = []
+        for top in range(0, h, rows):
+            bottom = min(top + rows, h)
+            shifted = [
+                padded[:, top + i : bottom + i, j : j + w] for i in range(3) for j in range(3)
+            ]
+            strips.append(self(torch.cat(shifted, -1), low, high))
+        return strips[0] if len(strips) == 1 else torch.cat(strips, 1)

@@ -1,0 +1,132 @@
+"""The prior's network: an index map with gaps to a distribution at every position.
+
+::
+
+    index or gap --table--> stream (128)
+      block, L times:  ReLU, 3x3, ReLU, 1x1, added to the stream
+    ReLU --table--> K logits
+
+Bidirectional: a position sees whatever is known around it, before or behind it in the map
+(as the masked transformers of MaskGIT, Chang et al., 2022, do; here with local context, so
+that cost is proportional to the number of positions).  The blocks are shared by all rates;
+the two tables are a rate's own.  All arithmetic is exact: see ``integer_layers.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import CodecError
+from .fixed_point import (
+    ACTIVATION_BITS,
+    EMBEDDING_BITS,
+    LOGIT_MAX,
+    STREAM_BITS,
+    STREAM_MAX,
+)
+from .integer_layers import ACTIVATION_MAX, IntegerLinear
+
+
+@dataclass(frozen=True)
+class Block:
+    """One residual block.
+
+    Args:
+        gather: 3x3, from C to C channels.
+        mix: 1x1, from C to C channels.
+    """
+
+    gather: IntegerLinear
+    mix: IntegerLinear
+
+
+class PriorNetwork:
+    """The integer network.
+
+    It is no torch module on purpose: casting a codec to bf16 must not reach it.
+
+    Args:
+        embeddings: one table for each rate, int8 (K + 1, C); row K stands for a gap.
+        blocks: the shared trunk.
+        heads: one layer for each rate, C channels to K logits.
+
+    Raises:
+        CodecError: when sizes do not fit together, or K is not a power of two from 2 to 4096.
+    """
+
+    def __init__(
+        self,
+        embeddings: dict[int, Tensor],
+        blocks: list[Block],
+        heads: dict[int, IntegerLinear],
+    ) -> None:
+        if not heads or embeddings.keys() != heads.keys():
+            raise CodecError("the prior's tables are not those of the same rates")
+        self.channels = next(iter(heads.values())).weight.shape[1]
+        for rate, head in heads.items():
+            size, table = len(head.weight), embeddings[rate]
+            if not 2 <= size <= 4096 or size & (size - 1):
+                raise CodecError(f"the prior cannot code {size} codewords: not a power of two")
+            if table.shape != (size + 1, self.channels) or table.dtype != torch.int8:
+                raise CodecError("a table of the prior has a wrong type or shape")
+            if head.weight.shape[1] != self.channels:
+                raise CodecError("the prior's layers do not fit together")
+        for block in blocks:
+            gather, mix = block.gather.weight.shape, block.mix.weight.shape
+            if gather != (self.channels, 9 * self.channels) or mix != (self.channels,) * 2:
+                raise CodecError("the prior's layers do not fit together")
+        self.embeddings, self.blocks, self.heads = embeddings, blocks, heads
+        self.device = torch.device("cpu")
+        self._tables = {rate: table.float() for rate, table in embeddings.items()}
+
+    @property
+    def sizes(self) -> dict[int, int]:
+        """K of each rate."""
+        return {rate: len(head.weight) for rate, head in self.heads.items()}
+
+    def to(self, device: str | torch.device) -> PriorNetwork:
+        """The network on a device; it computes the same integers there."""
+        device = torch.device(device)
+        blocks = [Block(b.gather.to(device), b.mix.to(device)) for b in self.blocks]
+        heads = {rate: head.to(device) for rate, head in self.heads.items()}
+        moved = PriorNetwork(self.embeddings, blocks, heads)
+        moved.device = device
+        moved._tables = {rate: table.to(device) for rate, table in self._tables.items()}
+        return moved
+
+    @torch.no_grad()
+    def hidden(self, indices: Tensor, rate: int) -> Tensor:
+        """What is known around each position.
+
+        Args:
+            indices: int64 (N, h, w) in [0, K]; K marks a gap.
+            rate: one of ``sizes``.
+
+        Returns:
+            Integers in [0, 255] as float32 (N, h, w, C).
+        """
+        with torch.autocast(self.device.type, enabled=False):
+            table = self._tables[rate]
+            x = F.embedding(indices.to(self.device), table)
+            x = x.mul_(1 << (STREAM_BITS - EMBEDDING_BITS))
+            for block in self.blocks:
+                y = block.gather.over_neighbours(_activate(x), 0, ACTIVATION_MAX)
+                y = block.mix(y, -STREAM_MAX, STREAM_MAX)
+                x = x.add_(y).clamp_(-STREAM_MAX, STREAM_MAX)
+            return _activate(x)
+
+    @torch.no_grad()
+    def logits(self, hidden: Tensor, rate: int) -> Tensor:
+        """Rows of :meth:`hidden`, (P, C), to int64 (P, K): 1/256 bits, up to a constant."""
+        with torch.autocast(self.device.type, enabled=False):
+            return self.heads[rate](hidden, -LOGIT_MAX, LOGIT_MAX).long()
+
+
+def _activate(stream: Tensor) -> Tensor:
+    """ReLU: stream to activation units, rounded."""
+    steps = 1 << (STREAM_BITS - ACTIVATION_BITS)
+    return (stream + steps // 2).mul_(1 / steps).floor_().clamp_(0, ACTIVATION_MAX)

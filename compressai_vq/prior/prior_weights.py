@@ -1,0 +1,121 @@
+"""The prior's weights file: integers only, in safetensors.
+
+::
+
+    embeddings.{1..9}                     int8 (K + 1, C)
+    blocks.{i}.{gather,mix}.{weight,bias,shift}   int8, int32, int8
+    heads.{1..9}.{weight,bias,shift}      int8 (K, C), int32 (K,), int8 (K,)
+    metadata, as JSON: format, codec (the fingerprint of the codec's weights)
+
+Keys count qualities from 1, as in the codec's weights files; in Python rates count from 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from ..atomic_file import write_atomically
+from ..errors import CodecError
+from ..ladder_weights import LadderWeights
+from .integer_layers import IntegerLinear
+from .network import Block, PriorNetwork
+
+FORMAT = 1
+_METADATA = "compressai_vq_prior"
+
+
+@dataclass(frozen=True)
+class PriorWeights:
+    """A network and the codec that its index maps come from.
+
+    Args:
+        network: the integer network.
+        codec: fingerprint of the codec's weights, 32 bytes.
+        fingerprint: SHA-256 of the file; empty before the weights are saved.
+    """
+
+    network: PriorNetwork
+    codec: bytes
+    fingerprint: bytes = b""
+
+    @classmethod
+    def load(cls, path: Path) -> PriorWeights:
+        """Read a file; nothing in it is executed, and no sum of its network can overflow.
+
+        Raises:
+            CodecError: when it is missing, is no such file, or its network is not exact.
+        """
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise CodecError(f"cannot read the prior {path}: {error.strerror}") from error
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                facts = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
+            tensors = safetensors.torch.load(data)
+        except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
+            raise CodecError(f"{path} is not a safetensors file: {error}") from error
+        if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+            raise CodecError(f"{path} holds no index prior of format {FORMAT}")
+        try:
+            network, codec = _network(tensors), bytes.fromhex(facts["codec"])
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise CodecError(f"{path} lacks a part of the prior: {error}") from error
+        except CodecError as error:
+            raise CodecError(f"{path}: {error}") from error
+        return cls(network, codec, hashlib.sha256(data).digest())
+
+    def save(self, path: Path) -> bytes:
+        """Write the file; returns its fingerprint."""
+        facts = {"format": FORMAT, "codec": self.codec.hex()}
+        metadata = {_METADATA: json.dumps(facts, sort_keys=True)}
+        data = safetensors.torch.save(_tensors(self.network), metadata)
+        write_atomically(path, data)
+        return hashlib.sha256(data).digest()
+
+    def check_fits(self, weights: LadderWeights) -> None:
+        """Make sure that the prior was trained on the index maps of these weights.
+
+        Raises:
+            CodecError: when it was not; coding would be exact still, but useless.
+        """
+        if weights.fingerprint != self.codec:
+            raise CodecError(
+                f"this index prior belongs to weights {self.codec.hex()[:16]}, "
+                f"not to {weights.fingerprint.hex()[:16]}: use the frequencies instead"
+            )
+
+
+def _tensors(network: PriorNetwork) -> dict[str, Tensor]:
+    tensors = {f"embeddings.{r + 1}": table for r, table in network.embeddings.items()}
+    layers = {f"heads.{rate + 1}": head for rate, head in network.heads.items()}
+    for number, block in enumerate(network.blocks):
+        layers[f"blocks.{number}.gather"] = block.gather
+        layers[f"blocks.{number}.mix"] = block.mix
+    for name, layer in layers.items():
+        tensors[f"{name}.weight"] = layer.weight
+        tensors[f"{name}.bias"] = layer.bias
+        tensors[f"{name}.shift"] = layer.shift
+    return {name: value.cpu().contiguous() for name, value in tensors.items()}
+
+
+def _network(tensors: dict[str, Tensor]) -> PriorNetwork:
+    def layer(name: str) -> IntegerLinear:
+        return IntegerLinear(*(tensors[f"{name}.{part}"] for part in ("weight", "bias", "shift")))
+
+    depth = sum(name.startswith("blocks.") and name.endswith(".mix.weight") for name in tensors)
+    rates = sorted(
+        int(name.split(".")[1]) - 1 for name in tensors if name.startswith("embeddings.")
+    )
+    return PriorNetwork(
+        {rate: tensors[f"embeddings.{rate + 1}"] for rate in rates},
+        [Block(layer(f"blocks.{i}.gather"), layer(f"blocks.{i}.mix")) for i in range(depth)],
+        {rate: layer(f"heads.{rate + 1}") for rate in rates},
+    )

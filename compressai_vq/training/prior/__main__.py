@@ -1,0 +1,58 @@
+"""``python -m compressai_vq.training.prior``: train the index prior of a codec's weights.
+
+It goes on where it was interrupted when the command is run again, and ends by exporting::
+
+    python -m compressai_vq.training.prior --data DIR_OR_TAR... --validation TAR --runs RUNS \\
+        -o PRIOR.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from ...ladder_weights import LadderWeights
+from ...pretrained import pretrained_weights
+from ..photographs import load_photographs
+from .config import PriorConfig
+from .export import export
+from .index_maps import IndexMaps
+from .run import PriorRun
+
+_CONFIG = Path(__file__).parent / "configs" / "prior.toml"
+_ARCHITECTURE = "mao2024-vqgan-lite"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train and export; see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m compressai_vq.training.prior")
+    parser.add_argument("--data", nargs="+", required=True, help="folders or tar files")
+    parser.add_argument("--validation", nargs="+", required=True, help="not trained on")
+    parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--weights", type=Path, help="of the codec; default: the packaged ones")
+    parser.add_argument("--config", type=Path, default=_CONFIG, help="default: the packaged one")
+    parser.add_argument("--threads", type=int, default=0, help="default: all cores")
+    parser.add_argument("--device", default="cpu", help="where training runs")
+    parser.add_argument("-o", "--output", type=Path, help="default: prior.safetensors in the run")
+    arguments = parser.parse_args(argv)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    torch.set_flush_denormal(True)
+    config = PriorConfig.load(arguments.config)
+    if arguments.weights:
+        weights = LadderWeights.load(arguments.weights)
+    else:
+        weights = pretrained_weights(_ARCHITECTURE)
+    maps = IndexMaps(weights, arguments.device)
+    pictures = load_photographs(arguments.data, config.crop)
+    validation = load_photographs(arguments.validation, config.crop)
+    folder = arguments.runs / "prior"
+    PriorRun(maps, config, folder, pictures, validation, arguments.device).train()
+    output = arguments.output or folder / "prior.safetensors"
+    export(folder, maps.codewords(), arguments.data, output)
+
+
+if __name__ == "__main__":
+    main()

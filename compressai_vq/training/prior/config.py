@@ -1,0 +1,33 @@
+"""Settings of the prior's training."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """What the TOML file gives."""
+
+    steps: int
+    batch: int  # crops a rate and step
+    masks: int  # times that an encoded crop is used in its step, with gaps of its own each
+    crop: int  # pixels a side, a multiple of 16
+    channels: int
+    depth: int
+    learning_rate: float
+    final_learning_rate: float
+    warmup: int
+    weight_decay: float
+    average: float  # of the moving average of the weights
+    random_share: float  # how likely gaps are random and not those of a pass
+    quantize_from: int  # step from which rounding is that of the integer network
+    seed: int
+    validation: int = 32  # tiles that the logged bits are measured on
+
+    @classmethod
+    def load(cls, path: str | Path) -> PriorConfig:
+        """Read a TOML file; unknown keys are a TypeError."""
+        return cls(**tomllib.loads(Path(path).read_text()))

@@ -1,0 +1,101 @@
+"""The averaged weights of a run to the integers that the package ships, with provenance."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...prior.fixed_point import (
+    ACTIVATION_BITS,
+    EMBEDDING_BITS,
+    EMBEDDING_MAX,
+    LOGIT_BITS,
+    STREAM_BITS,
+)
+from ...prior.integer_layers import WEIGHT_MAX, IntegerLinear
+from ...prior.network import Block, PriorNetwork
+from ...prior.prior_weights import PriorWeights
+from .model import PriorModel, fraction_bits
+
+
+@torch.no_grad()
+def integer_network(model: PriorModel) -> PriorNetwork:
+    """The integer network of a trained model."""
+    embeddings, heads = {}, {}
+    for rate in model.rates:
+        table = torch.floor(model.embedding(rate) * 2**EMBEDDING_BITS + 0.5)
+        embeddings[rate] = table.clamp(-EMBEDDING_MAX, EMBEDDING_MAX).to("cpu", torch.int8)
+        heads[rate] = _integer_layer(*model.head(rate), LOGIT_BITS)
+    blocks = []
+    for gather, mix in zip(model.gather, model.mix, strict=True):
+        assert isinstance(gather.weight, Tensor) and isinstance(gather.bias, Tensor)
+        assert isinstance(mix.weight, Tensor) and isinstance(mix.bias, Tensor)
+        rows = gather.weight.permute(0, 2, 3, 1).flatten(1)
+        blocks.append(
+            Block(
+                _integer_layer(rows, gather.bias, ACTIVATION_BITS),
+                _integer_layer(mix.weight.flatten(1), mix.bias, STREAM_BITS),
+            )
+        )
+    return PriorNetwork(embeddings, blocks, heads)
+
+
+def _integer_layer(weight: Tensor, bias: Tensor, to: int) -> IntegerLinear:
+    weight, bias = weight.cpu(), bias.cpu()
+    bits = fraction_bits(weight, bias, to)
+    shift = bits + ACTIVATION_BITS - to
+    integers = torch.floor(weight * torch.exp2(bits)[:, None] + 0.5)
+    # Half of what is shifted away makes the shift round.
+    half = torch.bitwise_left_shift(torch.ones(len(bias), dtype=torch.int32), shift.int()) // 2
+    offsets = torch.floor(bias.double() * torch.exp2(bits + ACTIVATION_BITS) + 0.5).int() + half
+    return IntegerLinear(
+        integers.clamp(-WEIGHT_MAX, WEIGHT_MAX).to(torch.int8),
+        offsets,
+        shift.to(torch.int8),
+    )
+
+
+def export(run: Path, maps_codewords: dict[int, Tensor], data: list[str], output: Path) -> None:
+    """Write the weights file and, beside it, ``.json`` that tells where it comes from.
+
+    Args:
+        run: the run's folder, with ``state.pt`` and ``log.csv``.
+        maps_codewords: each rate's codebook, of the weights that were trained on.
+        data: the training photographs, for the record.
+        output: safetensors file.
+    """
+    state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+    config = state["config"]
+    sizes = {rate: torch.zeros(len(words)) for rate, words in maps_codewords.items()}
+    model = PriorModel(maps_codewords, sizes, config["channels"], config["depth"])
+    model.load_state_dict(state["average"])
+    weights = PriorWeights(integer_network(model), bytes.fromhex(state["fingerprint"]))
+    fingerprint = weights.save(output)
+    facts = _provenance(run, state, data, fingerprint)
+    output.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _provenance(
+    run: Path, state: dict[str, Any], data: list[str], fingerprint: bytes
+) -> dict[str, Any]:
+    with (run / "log.csv").open(newline="") as log:
+        *_, last = csv.DictReader(log)
+    names = [Path(path).name for path in data]
+    command = "python -m compressai_vq.training.prior"
+    return {
+        "fingerprint": fingerprint.hex(),
+        "codec": state["fingerprint"],
+        "data": names,
+        "commands": [f"{command} --data {' '.join(names)} --validation VALIDATION --runs RUNS"],
+        "commits": state["commits"],
+        "steps": state["step"],
+        "crops": state["step"] * state["config"]["batch"] * len(state["rates"]),
+        "hours": round(state["seconds"] / 3600, 2),
+        "metrics": {k: float(v) for k, v in last.items()},  # validation, bits an index
+        "config": state["config"],
+    }

@@ -1,0 +1,21 @@
+"""One machine set up as if it were another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def computing(threads: int = 1, precision: str = "highest") -> Iterator[None]:
+    """With so many threads, and float32 matrix products as ``torch`` allows them to be."""
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.set_float32_matmul_precision(before[1])

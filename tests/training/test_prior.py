@@ -1,0 +1,261 @@
+"""The prior's training: what it learns on, that it learns, and that export keeps it."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from compressai_vq.ladder_weights import LadderWeights
+from compressai_vq.prior.coder import PriorCoder
+from compressai_vq.prior.order import NUM_PASSES, PERIOD, pass_numbers
+from compressai_vq.prior.prior_weights import PriorWeights
+from compressai_vq.rates import LADDER
+from compressai_vq.training.prior.__main__ import main
+from compressai_vq.training.prior.config import PriorConfig
+from compressai_vq.training.prior.export import export, integer_network
+from compressai_vq.training.prior.index_maps import IndexMaps
+from compressai_vq.training.prior.masks import draw_masks
+from compressai_vq.training.prior.model import PriorModel
+from compressai_vq.training.prior.run import PriorRun
+
+from ..fixtures import noise, photograph, seeded, untrained_weights
+
+CONFIGS = Path(__file__).parents[2] / "compressai_vq" / "training" / "prior" / "configs"
+TINY = PriorConfig(
+    steps=6,
+    batch=4,
+    masks=2,
+    crop=160,
+    channels=16,
+    depth=2,
+    learning_rate=1e-2,
+    final_learning_rate=1e-4,
+    warmup=4,
+    weight_decay=0.01,
+    average=0.8,
+    random_share=0.25,
+    quantize_from=4,
+    seed=0,
+    validation=3,
+)
+
+
+class Slopes(IndexMaps):
+    """Index maps that grow by one from place to place: predictable from neighbours alone."""
+
+    def __init__(self) -> None:
+        self.device = torch.device("cpu")
+        self.fingerprint = bytes(range(32))
+        self.rates = [0, 4]
+
+    def codewords(self) -> dict[int, Tensor]:
+        return {rate: torch.randn(LADDER[rate], 3, generator=seeded(rate)) for rate in self.rates}
+
+    def log2_frequencies(self) -> dict[int, Tensor]:
+        return {rate: torch.full((LADDER[rate],), -3.0 - rate) for rate in self.rates}
+
+    def encode(self, images: Tensor, rate: int) -> Tensor:
+        height, width = images.shape[2:]
+        start = (images[:, 0, 0, 0] * 1000).long()[:, None, None]
+        slope = torch.arange(height // 16)[:, None] + torch.arange(width // 16)
+        return (start + slope) % LADDER[rate]
+
+
+def pictures() -> list[Tensor]:
+    return [noise(170, 160, seed) for seed in range(8)]
+
+
+@functools.cache
+def few_weights() -> LadderWeights:
+    weights = untrained_weights()
+    kept = {
+        name: value
+        for name, value in weights.tensors.items()
+        if name.startswith(("encoder.", "decoder.")) or name.endswith((".2", ".9"))
+    }
+    return dataclasses.replace(weights, tensors=kept)
+
+
+@functools.cache
+def few_rates() -> IndexMaps:
+    return IndexMaps(few_weights())
+
+
+def test_maps_are_those_of_the_codec() -> None:
+    maps = few_rates()
+    assert maps.rates == [1, 8] and maps.fingerprint == untrained_weights().fingerprint
+    batch = maps.batch([photograph(64, 80)], 3, 48, seed=1, step=2)
+    assert {rate: tuple(found.shape) for rate, found in batch.items()} == {
+        1: (3, 3, 3),
+        8: (3, 3, 3),
+    }
+    again = maps.batch([photograph(64, 80)], 3, 48, seed=1, step=2)
+    assert torch.equal(batch[8], again[8])
+    later = maps.batch([photograph(64, 80)], 3, 48, seed=1, step=3)
+    assert not torch.equal(batch[8], later[8])
+    picture = photograph(64, 80)[None].float() / 127.5 - 1
+    found = maps.encode(picture, 8)
+    assert torch.equal(found, maps.codecs[8].encode((picture + 1) / 2))
+    assert [len(words) for words in maps.codewords().values()] == [16, 2048]
+    for frequencies in maps.log2_frequencies().values():
+        assert frequencies.exp2().sum().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_masks_ask_for_what_coding_asks_for() -> None:
+    gaps, weights = draw_masks(300, 9, 11, 0.0, np.random.default_rng(0))
+    assert (gaps[weights > 0]).all() and (weights.flatten(1) > 0).any(1).float().mean() > 0.9
+    # Known positions and asked-for ones are neighbouring passes of the order, shifted.
+    numbers = pass_numbers(9 + PERIOD, 11 + PERIOD)
+    for gap, weight in zip(gaps[:20], weights[:20], strict=True):
+        placed = (
+            numbers[top : top + 9, left : left + 11]
+            for top in range(PERIOD)
+            for left in range(PERIOD)
+        )
+        assert any(
+            torch.equal(gap, place >= chosen) and torch.equal(weight > 0, place == chosen)
+            for place in placed
+            for chosen in range(NUM_PASSES)
+        )
+    # The expected loss is the mean over the map: weights sum to one on average.
+    assert weights.flatten(1).sum(1).mean().item() == pytest.approx(1, abs=0.1)
+
+
+def test_random_gaps_have_all_ratios() -> None:
+    gaps, weights = draw_masks(200, 10, 10, 1.0, np.random.default_rng(0))
+    shares = gaps.flatten(1).float().mean(1)
+    assert shares.min() < 0.1 and shares.max() > 0.9
+    assert torch.equal(gaps, weights > 0)
+    assert torch.allclose(weights.flatten(1).sum(1), torch.ones(200))
+
+
+def disturbed_model() -> PriorModel:
+    torch.manual_seed(0)
+    maps = Slopes()
+    model = PriorModel(maps.codewords(), maps.log2_frequencies(), channels=24, depth=3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
+
+
+@torch.no_grad()
+def test_the_integer_network_is_the_model_that_rounds() -> None:
+    model = disturbed_model()
+    network = integer_network(model)
+    for rate in (0, 4):
+        indices = torch.randint(LADDER[rate] + 1, (2, 7, 9), generator=seeded())
+        pretended = model({rate: indices}, quantize=True)[rate]
+        hidden = network.hidden(indices, rate)
+        assert torch.equal(hidden, pretended * 32)
+        assert hidden.unique().numel() > 30
+        logits = network.logits(hidden.flatten(0, 2), rate) / 256
+        wanted = model.logits(pretended.flatten(0, 2), rate, quantize=True)
+        assert (logits - wanted).abs().max() <= 0.5 / 256 + 1e-4
+        plain = model.logits(model({rate: indices})[rate].flatten(0, 2), rate)
+        assert (logits - plain).abs().mean() < 0.05 * plain.std()
+
+
+@torch.no_grad()
+def test_large_weights_are_scaled_until_sums_are_exact() -> None:
+    model = disturbed_model()
+    for layer in (*model.gather, *model.mix):
+        assert isinstance(layer.weight, Tensor)
+        layer.weight.copy_(layer.weight.abs().clamp(min=0.9))
+    for block in integer_network(model).blocks:  # making them checks the bound
+        assert block.gather.bound() > 1 << 20
+
+
+def test_it_learns_and_its_export_codes_as_well(tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY, steps=120, quantize_from=90)
+    run = PriorRun(Slopes(), config, tmp_path, pictures(), pictures()[:3])
+    run.train(save_every=60)
+    bits = run.validation_bits()
+    assert bits[0] < 0.6 * run.plain[0] and bits[4] < 0.9 * run.plain[4]
+    output = tmp_path / "prior.safetensors"
+    export(tmp_path, Slopes().codewords(), ["some/shard.tar"], output)
+    weights = PriorWeights.load(output)
+    assert weights.codec == bytes(range(32))
+    coder = PriorCoder(weights.network)
+    for rate, maps in run.validation.items():
+        coded = sum(coder.bits(indices, rate) for indices in maps)
+        assert coded / maps.numel() == pytest.approx(bits[rate], rel=0.01)
+    facts = json.loads(output.with_suffix(".json").read_text())
+    assert facts["steps"] == 120 and facts["crops"] == 960 and facts["data"] == ["shard.tar"]
+    assert facts["fingerprint"] == weights.fingerprint.hex()
+    assert facts["metrics"]["bits_5"] == pytest.approx(bits[4], abs=1e-3)
+
+
+def test_resumed_training_equals_uninterrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = PriorRun(Slopes(), TINY, tmp_path / "whole", pictures(), pictures()).train(2)
+    step = PriorRun._train_step
+
+    def interrupted(self: PriorRun) -> float:
+        if self.step == 5:
+            raise KeyboardInterrupt
+        return step(self)
+
+    monkeypatch.setattr(PriorRun, "_train_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        PriorRun(Slopes(), TINY, tmp_path / "parts", pictures(), pictures()).train(2)
+    monkeypatch.undo()
+    resumed = PriorRun(Slopes(), TINY, tmp_path / "parts", pictures(), pictures())
+    assert resumed.step == 4
+    parts = resumed.train(2)
+    assert all(torch.equal(parts[name], value) for name, value in whole.items())
+    with (tmp_path / "parts" / "log.csv").open() as log:
+        assert [row["step"] for row in csv.DictReader(log)] == ["2", "4", "6"]
+
+
+def test_a_run_of_other_weights_is_not_resumed(tmp_path: Path) -> None:
+    PriorRun(
+        Slopes(), dataclasses.replace(TINY, steps=1), tmp_path, pictures(), pictures()
+    ).train()
+    other = Slopes()
+    other.fingerprint = bytes(32)
+    with pytest.raises(ValueError, match="other weights"):
+        PriorRun(other, TINY, tmp_path, pictures(), pictures())
+
+
+def test_a_step_on_real_maps(tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY, steps=1, crop=64, batch=1)
+    run = PriorRun(few_rates(), config, tmp_path, [photograph(64, 80)], [photograph(64, 80)])
+    before = run.validation_bits()
+    for rate, bits in before.items():  # it starts from the frequencies
+        assert bits == pytest.approx(run.plain[rate], rel=0.02)
+    run.train()
+    assert (tmp_path / "state.pt").exists()
+
+
+def test_command_trains_and_exports(tmp_path: Path) -> None:
+    for which in (0, 1):
+        pixels = photograph(64, 80, which).permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(tmp_path / f"{which}.png")
+    fingerprint = few_weights().save(tmp_path / "codec.safetensors")
+    config = dataclasses.asdict(dataclasses.replace(TINY, steps=2, crop=48, batch=1))
+    (tmp_path / "tiny.toml").write_text("".join(f"{k} = {v}\n" for k, v in config.items()))
+    arguments = ["--data", str(tmp_path), "--validation", str(tmp_path), "--runs", str(tmp_path)]
+    arguments += ["--weights", str(tmp_path / "codec.safetensors")]
+    try:
+        main([*arguments, "--config", str(tmp_path / "tiny.toml")])
+    finally:
+        torch.set_flush_denormal(False)
+    prior = PriorWeights.load(tmp_path / "prior" / "prior.safetensors")
+    assert prior.codec == fingerprint
+    assert prior.network.sizes == {1: 16, 8: 2048}
+
+
+def test_packaged_config_is_complete() -> None:
+    config = PriorConfig.load(CONFIGS / "prior.toml")
+    assert config.crop % 16 == 0 and config.quantize_from < config.steps
