@@ -35,4 +35,6 @@ bench:
 	$(RUN) -m benchmarks.compare \
 		$(if $(KODAK),--dataset "kodak=$(KODAK)") $(if $(CLIC),--dataset "clic2025-8=$(CLIC)") \
 		$(if $(IMAGES),--images $(IMAGES))
+	$(if $(KODAK),$(if $(IMAGES),,$(RUN) -m benchmarks.times --dataset "kodak=$(KODAK)"))
+	$(if $(CLIC),$(if $(IMAGES),,$(RUN) -m benchmarks.times --dataset "clic2025-8=$(CLIC)"))
 	$(MAKE) report

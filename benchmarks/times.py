@@ -6,7 +6,7 @@ The times that ``benchmarks.compare`` keeps with its rows are those of a long ru
 machine with whatever else goes on.  Here each image goes through all codecs in turn, at the
 lowest, middle and highest of their rates, and the ratio to ours is taken image by image, so
 that a machine that slows down slows all of them down.  Writes
-``benchmarks/results/times/<dataset>.json``.
+``benchmarks/results/times-<dataset>.json``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     report["dataset"] = {"name": name, "images": [path.name for path in paths]}
-    target = RESULTS / "times" / f"{name}.json"
+    target = RESULTS / f"times-{name}.json"
     write_atomically(target, (json.dumps(report, indent=1) + "\n").encode())
     for key, row in report["codecs"].items():
         print(f"{key:>24} {row['encoding_time']:8.3f} s {row['decoding_time']:8.3f} s")

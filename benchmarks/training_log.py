@@ -3,8 +3,9 @@
     python -m benchmarks.training_log --runs runs    copy logs, summarise, draw
     python -m benchmarks.training_log                draw again from what is kept
 
-Writes to ``benchmarks/results/training/``: a CSV for each stage, ``summary.json`` (crops seen,
-hours, device, commits) and ``curves.png`` (loss, and LPIPS on validation photographs).
+Writes ``benchmarks/results/training.json`` (crops seen, hours, device, commits) and, in
+``benchmarks/results/training/``, a CSV for each stage and ``curves.png`` (loss, and LPIPS on
+validation photographs).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def keep(runs: Path, folder: Path = FOLDER) -> None:
                 k: facts[k] for k in ("steps", "crops", "crop_side", "hours", "device", "commits")
             }
     text = json.dumps(summary, indent=1) + "\n"
-    (folder / "summary.json").write_text(text)
+    folder.with_suffix(".json").write_text(text)
 
 
 def draw(folder: Path = FOLDER) -> Path:

@@ -28,7 +28,7 @@ def build_report(folder: Path, published: Published | None = None) -> Report:
             title=dataset_title(dataset),
             plots=rd_plots(dataset, curves, published),
             bd_table=bd_table(dataset, curves, published),
-            times=times(dataset, curves),
+            times=times(dataset, curves, folder),
         )
         for dataset, curves in results.items()
     ]

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 from benchmarks.codecs import OURS
 
 from .results import Curve, dataset_title
 from .tables import NOTHING, Table
 
 
-def times(dataset: str, curves: dict[str, Curve]) -> Table:
-    """Medians of encoding and decoding times, over images and settings."""
+def times(dataset: str, curves: dict[str, Curve], folder: Path) -> Table:
+    """Encoding and decoding times: those of ``benchmarks.times``, else those kept with the rows.
+
+    Args:
+        dataset: its folder's name.
+        curves: by codec.
+        folder: of the results, which may hold ``times-<dataset>.json``.
+    """
+    path = folder / f"times-{dataset}.json"
+    if path.exists():
+        return _side_by_side(dataset, json.loads(path.read_text()))
     rows = []
     for curve in curves.values():
         encoding, decoding = curve.median("encoding_time"), curve.median("decoding_time")
@@ -24,7 +37,33 @@ def times(dataset: str, curves: dict[str, Curve]) -> Table:
         columns=["codec", "images", "rates", "bpp", "encode s", "decode s", "threads"],
         rows=rows,
         notes=["Medians over all images and rates, from a picture in memory to a complete file "
-               "and back; programs that are started for each picture include their start."],
+               "and back; programs that are started for each picture include their start. Taken "
+               "during a long run that shared the machine: for comparisons run "
+               "`python -m benchmarks.times`."],
+    )  # fmt: skip
+
+
+def _side_by_side(dataset: str, report: dict[str, Any]) -> Table:
+    machine = report["machine"]
+    rows = []
+    for row in report["codecs"].values():
+        ratio = row["times_ours"]
+        rows.append([
+            row["label"], _range(row["bpp"]), _seconds(row["encoding_time"]),
+            _seconds(row["decoding_time"]), f"{ratio['median']:.1f}",
+            f"{ratio['min']:.1f} to {ratio['max']:.1f}",
+        ])  # fmt: skip
+    images = len(report["dataset"]["images"])
+    return Table(
+        name=f"times-{dataset}",
+        caption=f"Seconds for one image of {dataset_title(dataset)}, medians, side by side",
+        columns=["codec", "bpp", "encode s", "decode s", "times ours", "range"],
+        rows=rows,
+        notes=[f"Medians over {images} images at the lowest, middle and highest rate of each "
+               "codec, from a picture in memory to a complete file and back, one codec after the "
+               f"other on an idle machine ({machine['cpu']}, {machine['threads']} thread"
+               f"{'s' if machine['threads'] != 1 else ''}); programs that are started for each "
+               "picture include their start. Ratios are of there-and-back times, image by image."],
     )  # fmt: skip
 
 

@@ -1,0 +1,37 @@
+"""Keeping and drawing a training's logs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from benchmarks.training_log import draw, keep
+from compressai_vq.training.log import append_row
+
+
+def _stage(runs: Path, stage: str, steps: int) -> None:
+    (runs / stage).mkdir(parents=True)
+    for step in (steps // 2, steps):
+        row = {"step": step, "seconds": 2.0 * step, "loss": 1 / step}
+        append_row(runs / stage / "log.csv", {**row, "lpips_9": 0.5, "used_9": 7})
+    config = {"batch": 3, "crop": 32}
+    state = {"config": config, "step": steps, "seconds": 2.0 * steps, "commits": ["abc"]}
+    torch.save(state, runs / stage / "state.pt")
+
+
+def test_logs_are_kept_summarised_and_drawn(tmp_path: Path) -> None:
+    runs, folder = tmp_path / "runs", tmp_path / "results" / "training"
+    _stage(runs, "pretrain", 100)
+    _stage(runs, "finetune", 900)
+    keep(runs, folder)
+    summary = json.loads((tmp_path / "results" / "training.json").read_text())
+    assert list(summary) == ["pretrain", "finetune"]
+    assert summary["finetune"]["crops"] == 2700
+    assert summary["finetune"]["hours"] == 0.5
+    assert summary["finetune"]["commits"] == ["abc"]
+    assert draw(folder).read_bytes().startswith(b"\x89PNG")
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "curves.png", "finetune.csv", "pretrain.csv"
+    ]  # fmt: skip
