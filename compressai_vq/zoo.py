@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .architectures import ARCHITECTURES
 from .codec import VQGANCodec
+from .errors import CodecError
 from .rates import LADDER
+
+if TYPE_CHECKING:
+    from plugins.hific.codec import HiFiC
 
 
 def _load(
@@ -68,17 +72,62 @@ def mao2024_vqgan_lite(
     return _load("mao2024-vqgan-lite", quality, metric, pretrained, progress, **kwargs)
 
 
-ENTRY_POINTS = {"mao2024-vqgan": mao2024_vqgan, "mao2024-vqgan-lite": mao2024_vqgan_lite}
+_HIFIC_CHECKPOINTS = ("hific_low.pt", "hific_med.pt", "hific_hi.pt")
+
+
+def hific(
+    quality: int,
+    metric: str = "mse",
+    pretrained: bool = False,
+    progress: bool = True,
+    **kwargs: Any,
+) -> HiFiC:
+    """HiFiC (Mentzer et al., 2020, arXiv 2006.09965), untrained.
+
+    Args:
+        quality: 1 to 3, for the published low, medium and high rate; their networks are alike.
+        metric: accepted because CompressAI's tools pass one.
+        pretrained: refused: nobody publishes weights that can be checked.
+        progress: unused.
+        kwargs: sizes other than the published ones; see the class.
+
+    Raises:
+        ValueError: for another quality or metric.
+        CodecError: when pretrained weights are asked for; the message says what to do.
+    """
+    if quality not in range(1, len(_HIFIC_CHECKPOINTS) + 1):
+        raise ValueError(f'Invalid quality "{quality}", should be between (1, 3)')
+    if metric not in ("mse", "ms-ssim", "lpips"):
+        raise ValueError(f'Invalid metric "{metric}"')
+    if pretrained:
+        name = _HIFIC_CHECKPOINTS[quality - 1]
+        raise CodecError(
+            f"no checked weights of hific can be downloaded: get {name} from "
+            "github.com/Justin-Tan/high-fidelity-generative-compression, import it with "
+            f"'python -m compressai_vq.plugins.hific {name} -o OURS.pth', then use OURS.pth"
+        )
+    from .plugins.hific.codec import HiFiC
+
+    return HiFiC(**kwargs)
+
+
+ENTRY_POINTS = {
+    "mao2024-vqgan": mao2024_vqgan,
+    "mao2024-vqgan-lite": mao2024_vqgan_lite,
+    "hific": hific,
+}
 
 
 def register() -> None:
-    """Add both architectures to CompressAI's zoo and registry; calling it again is harmless."""
+    """Add our architectures to CompressAI's zoo and registry; calling it again is harmless."""
     import compressai.zoo
     import compressai.zoo.image
     from compressai.registry import register_model
 
-    for name, entry_point in ENTRY_POINTS.items():
-        compressai.zoo.image_models[name] = entry_point
-        compressai.zoo.models[name] = entry_point
-        compressai.zoo.image.model_architectures[name] = ARCHITECTURES[name]
-        register_model(name)(ARCHITECTURES[name])
+    from .plugins.hific.codec import HiFiC
+
+    for name, model in {**ARCHITECTURES, "hific": HiFiC}.items():
+        compressai.zoo.image_models[name] = ENTRY_POINTS[name]
+        compressai.zoo.models[name] = ENTRY_POINTS[name]
+        compressai.zoo.image.model_architectures[name] = model
+        register_model(name)(model)

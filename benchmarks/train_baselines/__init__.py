@@ -1,0 +1,1 @@
+"""The learned baselines, retrained at low rates on the data that our codec is trained on."""
