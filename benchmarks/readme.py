@@ -13,10 +13,13 @@ import argparse
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Callable
 from typing import Any
 
 from benchmarks.environment import ROOT
+from benchmarks.report.results import DATASETS
+from compressai_vq.training.log import read_rows
 
 RESULTS = ROOT / "benchmarks" / "results"
 WEIGHTS = ROOT / "compressai_vq" / "weights" / "mao2024-vqgan-lite.json"
@@ -92,12 +95,43 @@ def training() -> str:
     return "; ".join(parts) + f". Frequencies {provenance['frequencies']}."
 
 
+def ablations() -> str:
+    """What changes to the training did to LPIPS on validation photographs."""
+    arms = tomllib.loads((RESULTS / "ablations" / "ablations.toml").read_text())["arm"]
+    lines = ["| training | from | q1 | q5 | q9 |", "|---|---|---|---|---|"]
+    for arm in arms:
+        rows = read_rows(RESULTS / arm["log"])
+        (row,) = (row for row in rows if row["step"] == arm["step"])
+        figures = " | ".join(f"{row[f'lpips_{q}']:.4f}" for q in (1, 5, 9))
+        lines.append(f"| {arm['what']} | {arm['start']} | {figures} |")
+    lines += ["", "LPIPS (AlexNet) of the averaged weights on 32 validation tiles, bf16."]
+    return "\n".join(lines)
+
+
+def against() -> str:
+    """BD-rate against the baselines, on each data set that has results."""
+    parts = []
+    for dataset, title in DATASETS.items():
+        path = RESULTS / "tables" / f"bd-{dataset}.md"
+        if path.exists():
+            parts.append(f"**{title}**\n\n{path.read_text().strip()}")
+    return "\n\n".join(parts)
+
+
+def times() -> str:
+    """Times of all codecs, side by side."""
+    return (RESULTS / "tables" / "times-kodak.md").read_text().strip()
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "kodak": kodak,
     "speed": speed,
     "hook": hook,
     "fuzz": fuzz,
     "training": training,
+    "ablations": ablations,
+    "against": against,
+    "times": times,
 }
 
 
