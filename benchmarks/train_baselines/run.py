@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 import json
 import time
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.machine import describe_machine
+from compressai_vq.training.log import append_row
 from compressai_vq.training.photographs import random_crops
 from compressai_vq.training.source_commit import source_commit
 
@@ -92,13 +92,7 @@ class BaselineRun:
         self._rows, self._last = [], means
         row: dict[str, Any] = {"step": self.step, "seconds": round(self.seconds, 1)}
         row |= {"target": target} | {name: float(f"{v:.5g}") for name, v in means.items()}
-        path = self.folder / "log.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+        append_row(self.folder / "log.csv", row)
         print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
 
     def _export(self, target: float) -> None:

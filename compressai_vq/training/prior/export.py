@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from ...prior.fixed_point import (
 from ...prior.integer_layers import WEIGHT_MAX, IntegerLinear
 from ...prior.network import Block, PriorNetwork
 from ...prior.prior_weights import PriorWeights
+from ..log import read_rows
 from .model import PriorModel, fraction_bits
 
 
@@ -83,8 +83,7 @@ def export(run: Path, maps_codewords: dict[int, Tensor], data: list[str], output
 def _provenance(
     run: Path, state: dict[str, Any], data: list[str], fingerprint: bytes
 ) -> dict[str, Any]:
-    with (run / "log.csv").open(newline="") as log:
-        *_, last = csv.DictReader(log)
+    last = read_rows(run / "log.csv")[-1]
     names = [Path(path).name for path in data]
     command = "python -m compressai_vq.training.prior"
     return {
@@ -96,6 +95,6 @@ def _provenance(
         "steps": state["step"],
         "crops": state["step"] * state["config"]["batch"] * len(state["rates"]),
         "hours": round(state["seconds"] / 3600, 2),
-        "metrics": {k: float(v) for k, v in last.items()},  # validation, bits an index
+        "metrics": last,  # validation, bits an index
         "config": state["config"],
     }

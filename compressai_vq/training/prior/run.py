@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from dataclasses import asdict
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...prior.order import NUM_PASSES, pass_numbers
+from ..log import append_row
 from ..source_commit import source_commit
 from .config import PriorConfig
 from .index_maps import IndexMaps
@@ -167,13 +167,7 @@ class PriorRun:
         for rate, bits in self.validation_bits().items():
             row[f"bits_{rate + 1}"] = round(bits, 4)
             row[f"saving_{rate + 1}"] = round(100 * (1 - bits / self.plain[rate]), 2)
-        path = self.folder / "log.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+        append_row(self.folder / "log.csv", row)
         print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
 
     def _save(self) -> None:
