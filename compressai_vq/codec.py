@@ -13,9 +13,12 @@ from compressai.models import CompressionModel
 from torch import Tensor
 
 from .codebook import Codebook
+from .codings import FREQUENCIES, PRIOR, check_coding
 from .errors import CodecError
 from .index_coder import IndexCoder
 from .networks.memory_layout import like_weights
+from .prior.coder import PriorCoder
+from .prior.network import PriorNetwork
 from .rates import LADDER
 
 STRIDE = 16
@@ -36,6 +39,9 @@ class VQGANCodec(CompressionModel):
 
     Images are (N, 3, H, W) in [0, 1], of any size: the right and bottom are padded to
     multiples of 16 by repeating the edge.
+
+    Indices are coded with learned frequencies, or, after :meth:`use_prior`, with fewer bits
+    by a prior.
 
     Args:
         encoder: image in [-1, 1] and a rate to latent (N, D, H/16, W/16).
@@ -61,6 +67,8 @@ class VQGANCodec(CompressionModel):
         # Which of the shared networks' nine rates this is follows from the codebook alone:
         # K = 8 is the first, 2048 the ninth.
         self.rate = max(bisect.bisect_right(LADDER, codebook_size) - 1, 0)
+        self.prior: PriorNetwork | None = None
+        self.coding = FREQUENCIES
 
     @classmethod
     def sized_for(cls, state_dict: dict[str, Tensor]) -> Self:
@@ -101,6 +109,78 @@ class VQGANCodec(CompressionModel):
         """Indices (N, h, w) to images (N, 3, 16 h, 16 w) in [0, 1]."""
         return self._image(self.codebook.lookup(indices)).clamp_(0, 1)
 
+    # -- indices <-> bytes ---------------------------------------------------------------
+
+    def use_prior(self, prior: PriorNetwork, coding: str = PRIOR) -> Self:
+        """Code index maps by a prior, which must have been trained on maps of this codec.
+
+        It is no part of the state dict, and training does not change it.
+
+        Args:
+            prior: the network.
+            coding: ``"frequencies"`` for a prior that is only there to read with.
+
+        Raises:
+            CodecError: when the prior does not have this codec's rate and codewords.
+        """
+        check_coding(coding)
+        if prior.sizes.get(self.rate) != self.index_coder.size:
+            raise CodecError(
+                f"the index prior has no quality {self.rate + 1} "
+                f"of {self.index_coder.size} codewords: use the frequencies instead"
+            )
+        self.prior, self.coding = prior, coding
+        return self
+
+    def write(self, indices: Tensor, coding: str | None = None) -> list[bytes]:
+        """Index maps (N, h, w) to N byte strings.
+
+        Args:
+            indices: integers in [0, K).
+            coding: one of ``CODINGS``; by default the codec's own.
+
+        Raises:
+            ValueError: for empty maps and for indices that are not in [0, K).
+            CodecError: when there is no prior to code with.
+        """
+        if (coding or self.coding) == FREQUENCIES:
+            return self.index_coder.compress(indices)
+        coder = self._prior_coder()
+        return [coder.encode(indices_of_one, self.rate) for indices_of_one in indices]
+
+    def read(
+        self, strings: list[bytes], shape: tuple[int, int], coding: str | None = None
+    ) -> Tensor:
+        """What :meth:`write` gave, with the same coding, to index maps, int64 (N, h, w).
+
+        Raises:
+            CodecError: when a string is not one that :meth:`write` gives for this shape.
+        """
+        if not strings or min(shape) < 1:
+            raise CodecError(f"no strings, or an index map of {shape[0]}x{shape[1]}")
+        shape = (shape[0], shape[1])
+        device = self.codebook.weight.device
+        if (coding or self.coding) == FREQUENCIES:
+            return self.index_coder.decompress(strings, shape).to(device)
+        coder = self._prior_coder()
+        maps = [coder.decode(string, *shape, self.rate) for string in strings]
+        return torch.stack(maps).to(device)
+
+    def _prior_coder(self) -> PriorCoder:
+        if self.prior is None:
+            raise CodecError("this codec has no index prior to code with")
+        # Not moved along with the modules: casting them must not reach it.
+        if self.prior.device != self.codebook.weight.device:
+            self.prior = self.prior.to(self.codebook.weight.device)
+        return PriorCoder(self.prior)
+
+    def _likelihoods(self, indices: Tensor) -> Tensor:
+        if self.training or self.coding == FREQUENCIES:
+            return self.index_coder(indices)
+        coder = self._prior_coder()
+        maps = [coder.likelihoods(indices_of_one, self.rate) for indices_of_one in indices]
+        return torch.stack(maps).to(indices.device)
+
     # -- CompressAI's contract -----------------------------------------------------------
 
     def forward(self, x: Tensor) -> dict[str, Any]:
@@ -111,11 +191,12 @@ class VQGANCodec(CompressionModel):
 
         Returns:
             ``x_hat`` (N, 3, H, W), not clipped, and ``likelihoods``, whose ``indices``
-            (N, ceil(H/16), ceil(W/16)) are the probabilities that the indices are coded with.
+            (N, ceil(H/16), ceil(W/16)) are the probabilities that the indices are coded with;
+            in training always the frequencies', which are what is trained.
         """
         codewords, indices = self.codebook(self._latent(x))
         x_hat = self._image(codewords)[..., : x.shape[-2], : x.shape[-1]]
-        return {"x_hat": x_hat, "likelihoods": {"indices": self.index_coder(indices)}}
+        return {"x_hat": x_hat, "likelihoods": {"indices": self._likelihoods(indices)}}
 
     def compress(self, x: Tensor) -> dict[str, Any]:
         """Images (N, 3, H, W) in [0, 1] to N byte strings and the shape of an index map.
@@ -125,19 +206,17 @@ class VQGANCodec(CompressionModel):
         """
         indices = self.encode(x)
         shape = (indices.shape[1], indices.shape[2])
-        return {"strings": [self.index_coder.compress(indices)], "shape": shape}
+        return {"strings": [self.write(indices)], "shape": shape}
 
     def decompress(self, strings: list[list[bytes]], shape: tuple[int, int]) -> dict[str, Any]:
         """What :meth:`compress` gave, to ``x_hat`` (N, 3, 16 h, 16 w) in [0, 1].
 
         Raises:
-            CodecError: when a string is damaged or was written with other frequencies.
+            CodecError: when a string is damaged or was written with other frequencies
+                or another prior.
         """
         (maps,) = strings
-        if not maps or min(shape) < 1:
-            raise CodecError(f"no strings, or an index map of {shape[0]}x{shape[1]}")
-        indices = self.index_coder.decompress(maps, (shape[0], shape[1]))
-        return {"x_hat": self.decode(indices.to(self.codebook.weight.device))}
+        return {"x_hat": self.decode(self.read(maps, shape))}
 
     def update(self, scale_table: Any = None, force: bool = False, **_: Any) -> bool:
         """Rebuild the coder's tables; returns whether anything was done."""

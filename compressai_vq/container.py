@@ -4,13 +4,17 @@
 
     2 bytes    magic "VQ"
     1 byte     format version (high 4 bits), architecture's number (low 4 bits)
-    1 byte     quality (high 4 bits), coding of the payload (low 4 bits; 0: frequencies)
-    2 bytes    the first two of the fingerprint of the weights
+    1 byte     quality (high 4 bits), coding of the payload (low 4 bits; 0: frequencies,
+               1: index prior)
+    2 bytes    the first two of the fingerprint of the weights; for coding 1 those of
+               SHA-256(fingerprint of the weights, fingerprint of the prior)
     3-12 bytes width, height and payload length, each as LEB128 without surplus bytes
     4 bytes    CRC-32 (zlib's, big-endian) of all the bytes before and after it
-               the payload: index map of ceil(height/16) rows in raster order, rANS-coded
+               the payload: index map of ceil(height/16) rows, rANS-coded, in raster order
+               (``index_coder.py``) or in the prior's (``prior/coder.py``)
 
-A 768x512 image has 16 bytes of header.  Any change of what is written raises the version.
+A 768x512 image has 16 bytes of header.  Any change of what is written raises the version;
+codings are appended, and releases that do not know one say so.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from dataclasses import dataclass
 
 from .architectures import ARCHITECTURES
 from .codec import STRIDE
+from .codings import CODINGS, FREQUENCIES, check_coding
 from .errors import CodecError
 from .rates import LADDER
 
@@ -39,10 +44,11 @@ class Container:
 
     architecture: str
     quality: int  # 1 to 9
-    fingerprint: bytes  # the first 2 bytes of the weights' fingerprint
+    fingerprint: bytes  # 2 bytes, of the weights or of weights and prior
     width: int  # of the image, before padding, in pixels
     height: int
     payload: bytes
+    coding: str = FREQUENCIES  # one of CODINGS
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= len(LADDER):
@@ -51,6 +57,7 @@ class Container:
             raise CodecError(f"an image cannot be {self.width}x{self.height} pixels")
         if self.architecture not in ARCHITECTURES or len(self.fingerprint) != 2:
             raise CodecError("a container needs a known architecture and a fingerprint")
+        check_coding(self.coding)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -60,13 +67,14 @@ class Container:
     def to_bytes(self) -> bytes:
         """The file's contents."""
         sizes = (self.width, self.height, len(self.payload))
+        first = VERSION << 4 | _NAMES.index(self.architecture)
         header = (
             MAGIC
-            + bytes([VERSION << 4 | _NAMES.index(self.architecture), self.quality << 4])
+            + bytes([first, self.quality << 4 | CODINGS.index(self.coding)])
             + self.fingerprint[:2]
-            + b"".join(map(_leb128, sizes))
+            + b"".join(map(leb128, sizes))
         )
-        return header + _crc(header, self.payload) + self.payload
+        return header + checksum(header, self.payload) + self.payload
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Container:
@@ -83,9 +91,9 @@ class Container:
                 raise CodecError(f"file format version {version} is not known to this release")
             quality, coding = data[3] >> 4, data[3] & 15
             fingerprint = data[4:6]
-            width, at = _read_leb128(data, 6)
-            height, at = _read_leb128(data, at)
-            length, at = _read_leb128(data, at)
+            width, at = read_leb128(data, 6)
+            height, at = read_leb128(data, at)
+            length, at = read_leb128(data, at)
         except IndexError:
             raise CodecError("the file is truncated: its header is not whole") from None
         payload = data[at + 4 :]
@@ -93,18 +101,21 @@ class Container:
             raise CodecError(f"the file is truncated: {length - len(payload)} bytes are missing")
         if len(payload) > length:
             raise CodecError(f"the file has {len(payload) - length} bytes too many")
-        if data[at : at + 4] != _crc(data[:at], payload):
+        if data[at : at + 4] != checksum(data[:at], payload):
             raise CodecError("the file is damaged: its checksum does not fit")
-        if architecture >= len(_NAMES) or coding:
+        if architecture >= len(_NAMES) or coding >= len(CODINGS):
             raise CodecError("the file needs a later release: unknown architecture or coding")
-        return cls(_NAMES[architecture], quality, fingerprint, width, height, payload)
+        name, written = _NAMES[architecture], CODINGS[coding]
+        return cls(name, quality, fingerprint, width, height, payload, written)
 
 
-def _crc(header: bytes, payload: bytes) -> bytes:
+def checksum(header: bytes, payload: bytes) -> bytes:
+    """The 4 bytes that stand between a header and a payload: CRC-32 of both."""
     return zlib.crc32(payload, zlib.crc32(header)).to_bytes(4, "big")
 
 
-def _leb128(value: int) -> bytes:
+def leb128(value: int) -> bytes:
+    """A number in groups of 7 bits, lowest first."""
     groups = []
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)
@@ -112,7 +123,7 @@ def _leb128(value: int) -> bytes:
     return bytes([*groups, value])
 
 
-def _read_leb128(data: bytes, at: int) -> tuple[int, int]:
+def read_leb128(data: bytes, at: int) -> tuple[int, int]:
     """The number at an offset, and the offset behind it; IndexError at the data's end."""
     value = 0
     for shift in range(0, 28, 7):

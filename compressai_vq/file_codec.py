@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from .architectures import ARCHITECTURES
 from .codec import VQGANCodec
+from .codings import FREQUENCIES, PRIOR, check_coding
 from .container import Container
 from .errors import CodecError
 from .ladder_weights import LadderWeights
 from .picture import from_unit, to_unit
 from .precision import for_inference
+from .prior.prior_weights import PriorWeights, packaged_prior
 
 
 class FileCodec:
@@ -21,13 +24,19 @@ class FileCodec:
 
     ::
 
-        picture ──► VQGANCodec.compress ──► payload ──► Container ──► bytes
-        picture ◄── VQGANCodec.decompress ◄── payload ◄── Container ◄── bytes
+        picture ──► VQGANCodec.encode ──► indices ──► VQGANCodec.write ──► Container ──► bytes
+        picture ◄── VQGANCodec.decode ◄── indices ◄── VQGANCodec.read  ◄── Container ◄── bytes
 
     Args:
         weights: the nine rates' weights.
         device: where the networks run.
         precision: ``"auto"``, ``"fp32"`` or ``"bf16"``; see :func:`for_inference`.
+        prior: the index prior of these weights; by default the package's, if it has one.
+        coding: how to write, ``"frequencies"`` or ``"prior"``; by default by the prior when
+            there is one.  Files of both kinds are read.
+
+    Raises:
+        CodecError: when the prior belongs to other weights, or is to code and is not there.
     """
 
     def __init__(
@@ -35,14 +44,41 @@ class FileCodec:
         weights: LadderWeights,
         device: str | torch.device = "cpu",
         precision: str = "auto",
+        prior: PriorWeights | None = None,
+        coding: str | None = None,
     ) -> None:
         self.weights = weights
         self.device = torch.device(device)
         self._precision = precision
         self.codec = functools.cache(self._codec)
+        if prior is not None:
+            prior.check_fits(weights)
+        self._prior = prior if prior is not None else packaged_prior(weights)
+        self.coding = coding or (FREQUENCIES if self._prior is None else PRIOR)
+        check_coding(self.coding)
+        if self.coding == PRIOR and self._prior is None:
+            raise CodecError(
+                "there is no index prior for these weights: give one with --prior FILE, "
+                "or use --coding frequencies"
+            )
 
     def _codec(self, quality: int) -> VQGANCodec:
         return for_inference(self.weights.codec(quality), self.device, self._precision)
+
+    @functools.cached_property
+    def prior(self) -> PriorWeights | None:
+        """The index prior, read when it is first used; None when there is none."""
+        if isinstance(self._prior, Path):
+            loaded = PriorWeights.load(self._prior)
+            loaded.check_fits(self.weights)
+            return loaded
+        return self._prior
+
+    def _coder(self, quality: int, coding: str) -> VQGANCodec:
+        codec = self.codec(quality)
+        if coding == PRIOR and codec.prior is None and self.prior is not None:
+            codec.use_prior(self.prior.network, FREQUENCIES)
+        return codec
 
     @property
     def max_pixels(self) -> int:
@@ -57,10 +93,18 @@ class FileCodec:
         """
         height, width = picture.shape[1:]
         self._check_size(width, height)
-        out = self.codec(quality).compress(to_unit(picture).to(self.device))
-        architecture, fingerprint = self.weights.architecture, self.weights.fingerprint
-        payload = out["strings"][0][0]
-        return Container(architecture, quality, fingerprint[:2], width, height, payload).to_bytes()
+        codec = self._coder(quality, self.coding)
+        indices = codec.encode(to_unit(picture).to(self.device))
+        (payload,) = codec.write(indices, self.coding)
+        return Container(
+            self.weights.architecture,
+            quality,
+            self._fingerprint(self.coding),
+            width,
+            height,
+            payload,
+            self.coding,
+        ).to_bytes()
 
     def compress_to_fit(self, picture: Tensor, max_bytes: int) -> tuple[bytes, int]:
         """The file of the highest quality that has at most ``max_bytes``, and that quality.
@@ -83,9 +127,23 @@ class FileCodec:
             CodecError: when the file is damaged, too large, or made with other weights.
         """
         container = Container.from_bytes(data)
+        indices = self.indices(container)
+        return self.paint(indices, container.quality, container.width, container.height)
+
+    def indices(self, container: Container) -> Tensor:
+        """The index map of a file, int64 (h, w), on the codec's device.
+
+        Raises:
+            CodecError: as :meth:`decompress`.
+        """
         self.check(container)
-        out = self.codec(container.quality).decompress([[container.payload]], container.shape)
-        return from_unit(out["x_hat"]).cpu()[:, : container.height, : container.width]
+        codec = self._coder(container.quality, container.coding)
+        return codec.read([container.payload], container.shape, container.coding)[0]
+
+    def paint(self, indices: Tensor, quality: int, width: int, height: int) -> Tensor:
+        """An index map (h, w) to its picture, uint8 (3, height, width), on the CPU."""
+        x_hat = self.codec(quality).decode(indices[None].to(self.device))
+        return from_unit(x_hat).cpu()[:, :height, :width]
 
     def check(self, container: Container) -> None:
         """Raise CodecError unless the file was made with these weights."""
@@ -94,12 +152,34 @@ class FileCodec:
             raise CodecError(
                 f"made with {container.architecture}; these weights are {ours.architecture}"
             )
-        if container.fingerprint != ours.fingerprint[:2]:
+        if container.coding == PRIOR:
+            self._check_prior(container)
+        elif container.fingerprint != ours.fingerprint[:2]:
             raise CodecError(
                 f"made with weights {container.fingerprint.hex()} of {ours.architecture}; "
                 f"these are {ours.fingerprint[:2].hex()}: give the right ones with --weights"
             )
         self._check_size(container.width, container.height)
+
+    def _check_prior(self, container: Container) -> None:
+        if self.prior is None:
+            raise CodecError(
+                "the file is coded by an index prior, and there is none for these weights: "
+                "give it with --prior FILE"
+            )
+        expected = self._fingerprint(PRIOR)
+        if container.fingerprint != expected:
+            raise CodecError(
+                f"coded by another index prior or made with other weights "
+                f"({container.fingerprint.hex()}, these are {expected.hex()}): "
+                "give the right ones with --prior and --weights"
+            )
+
+    def _fingerprint(self, coding: str) -> bytes:
+        """The 2 bytes that files of this coding carry."""
+        if coding == PRIOR and self.prior is not None:
+            return self.prior.joint_fingerprint[:2]
+        return self.weights.fingerprint[:2]
 
     def _check_size(self, width: int, height: int) -> None:
         if width * height > self.max_pixels:

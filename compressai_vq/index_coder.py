@@ -98,7 +98,8 @@ class IndexCoder(EntropyModel):
         logits = self.quantiles.float() * math.log(2)
         return torch.log_softmax(logits, 0) / math.log(2)
 
-    def _coded_probabilities(self) -> Tensor:
+    @property
+    def probabilities(self) -> Tensor:
         """Probability of each index in the streams as they are written, fp32 (K,)."""
         frequencies = self._quantized_cdf[:, 1:-1] - self._quantized_cdf[:, :-2]
         shares = frequencies.double() / (1 << PRECISION)
@@ -130,7 +131,7 @@ class IndexCoder(EntropyModel):
         if self.training or not self._quantized_cdf.numel():
             probabilities = self._log2_probabilities().exp2()
         else:
-            probabilities = self._coded_probabilities()
+            probabilities = self.probabilities
         return self.likelihood_lower_bound(probabilities[indices])
 
     def compress(self, indices: Tensor) -> list[bytes]:

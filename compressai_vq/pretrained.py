@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from .codec import VQGANCodec
+from .codings import FREQUENCIES, check_coding
+from .errors import CodecError
 from .ladder_weights import LadderWeights, packaged_weights
 
 
@@ -21,3 +24,34 @@ def pretrained_weights(architecture: str, progress: bool = True) -> LadderWeight
     from .published import published_weights
 
     return published_weights(progress)
+
+
+def pretrained_codec(
+    architecture: str, quality: int, coding: str | None = None, progress: bool = True
+) -> VQGANCodec:
+    """One quality of the default weights.
+
+    Args:
+        architecture: a name of the zoo.
+        quality: 1 to 9.
+        coding: of the indices; by default by the package's index prior when it has one for
+            these weights, else with frequencies.
+        progress: show a bar while downloading.
+
+    Raises:
+        CodecError: when the weights, or the prior asked for, cannot be had.
+    """
+    if coding is not None:
+        check_coding(coding)
+    weights = pretrained_weights(architecture, progress)
+    codec = weights.codec(quality)
+    if coding == FREQUENCIES:
+        return codec
+    from .prior.prior_weights import PriorWeights, packaged_prior
+
+    path = packaged_prior(weights)
+    if path is not None:
+        return codec.use_prior(PriorWeights.load(path).network)
+    if coding is not None:
+        raise CodecError(f"the package has no index prior for {architecture}'s weights")
+    return codec

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .architectures import ARCHITECTURES
 from .codec import VQGANCodec
+from .codings import FREQUENCIES
 from .errors import CodecError
 from .rates import LADDER
 
@@ -14,7 +15,13 @@ if TYPE_CHECKING:
 
 
 def _load(
-    architecture: str, quality: int, metric: str, pretrained: bool, progress: bool, **kwargs: Any
+    architecture: str,
+    quality: int,
+    metric: str,
+    pretrained: bool,
+    progress: bool,
+    coding: str | None,
+    **kwargs: Any,
 ) -> VQGANCodec:
     if quality not in range(1, len(LADDER) + 1):
         raise ValueError(f'Invalid quality "{quality}", should be between (1, {len(LADDER)})')
@@ -23,9 +30,11 @@ def _load(
     if pretrained:
         if kwargs:
             raise TypeError(f"pretrained weights fix {', '.join(kwargs)}")
-        from .pretrained import pretrained_weights
+        from .pretrained import pretrained_codec
 
-        return pretrained_weights(architecture, progress).codec(quality)
+        return pretrained_codec(architecture, quality, coding, progress)
+    if coding not in (None, FREQUENCIES):
+        raise ValueError(f'Invalid coding "{coding}": untrained codecs have no index prior')
     return ARCHITECTURES[architecture](LADDER[quality - 1], **kwargs)  # type: ignore[arg-type]
 
 
@@ -34,6 +43,7 @@ def mao2024_vqgan(
     metric: str = "mse",
     pretrained: bool = False,
     progress: bool = True,
+    coding: str | None = None,
     **kwargs: Any,
 ) -> VQGANCodec:
     """VQGAN f16 of taming-transformers with a clustered codebook (Mao et al., 2024).
@@ -43,12 +53,14 @@ def mao2024_vqgan(
         metric: accepted because CompressAI's tools pass one; there is one set of weights.
         pretrained: load the published checkpoint, from the cache or by download.
         progress: show a bar while downloading.
+        coding: of the indices, "frequencies" or "prior"; by default by the index prior when
+            there is one for these weights.
 
     Raises:
         ValueError: for another quality or metric.
         CodecError: when the checkpoint cannot be had; the message says what to do.
     """
-    return _load("mao2024-vqgan", quality, metric, pretrained, progress, **kwargs)
+    return _load("mao2024-vqgan", quality, metric, pretrained, progress, coding, **kwargs)
 
 
 def mao2024_vqgan_lite(
@@ -56,6 +68,7 @@ def mao2024_vqgan_lite(
     metric: str = "mse",
     pretrained: bool = False,
     progress: bool = True,
+    coding: str | None = None,
     **kwargs: Any,
 ) -> VQGANCodec:
     """The same method with small convolutional networks made for CPUs.
@@ -65,11 +78,14 @@ def mao2024_vqgan_lite(
         metric: accepted because CompressAI's tools pass one; there is one set of weights.
         pretrained: load the weights that the package ships.
         progress: unused: nothing is downloaded.
+        coding: of the indices, "frequencies" or "prior"; by default by the index prior when
+            there is one for these weights.
 
     Raises:
-        ValueError: for another quality or metric.
+        ValueError: for another quality, metric or coding.
+        CodecError: for ``coding="prior"`` when there is no prior.
     """
-    return _load("mao2024-vqgan-lite", quality, metric, pretrained, progress, **kwargs)
+    return _load("mao2024-vqgan-lite", quality, metric, pretrained, progress, coding, **kwargs)
 
 
 _HIFIC_CHECKPOINTS = ("hific_low.pt", "hific_med.pt", "hific_hi.pt")

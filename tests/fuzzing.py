@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from compressai_vq.codec import VQGANCodec
+from compressai_vq.codings import CODINGS
 from compressai_vq.container import Container
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
@@ -45,6 +46,8 @@ REASONS = (
     "megapixels",
     "made with weights",
     "made with mao2024-vqgan",
+    "by an index prior",
+    "another index prior",
     "index stream of",
     "index stream is damaged",
 )
@@ -66,6 +69,7 @@ class Original(NamedTuple):
             "quality": container.quality,
             "fingerprint": container.fingerprint,
             "payload": container.payload if payload is None else payload,
+            "coding": CODINGS.index(container.coding),
         }
         return forge(**{**values, **fields})
 
@@ -284,7 +288,7 @@ _KINDS: dict[str, _Kind] = {
     "forged names": lambda r, a, b, n: a.forged(
         version=r.choice((1, r.randrange(16))),
         architecture=r.randrange(16),
-        coding=r.choice((0, r.randrange(16))),
+        coding=r.choice((0, 1, r.randrange(16))),
         fingerprint=r.choice((a.container.fingerprint, r.randbytes(2))),
     ),
 }
@@ -297,7 +301,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, help="write the figures here, as JSON")
     arguments = parser.parse_args(argv)
-    codec = FileCodec(pretrained_weights("mao2024-vqgan-lite"))
+    codec = FileCodec(pretrained_weights("mao2024-vqgan-lite"), coding="frequencies")
     report = dict(vars(fuzz(codec, arguments.files, arguments.seed)))
     report["machine"] = describe_machine()
     text = json.dumps(report, indent=1)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressai_vq.architectures import ARCHITECTURES
+from compressai_vq.codings import CODINGS
 from compressai_vq.container import MAX_SIDE, Container
 from compressai_vq.errors import CodecError
 
@@ -22,6 +23,7 @@ containers = st.builds(
     st.integers(1, MAX_SIDE),
     st.integers(1, MAX_SIDE),
     st.binary(max_size=300),
+    st.sampled_from(CODINGS),
 )
 
 
@@ -53,6 +55,7 @@ def test_format_is_as_described(container: Container) -> None:
         fingerprint=container.fingerprint,
         quality=container.quality,
         architecture=list(ARCHITECTURES).index(container.architecture),
+        coding=CODINGS.index(container.coding),
     )
 
 
@@ -65,7 +68,9 @@ def test_header_of_a_photograph_has_16_bytes() -> None:
 def test_files_stay_the_same_from_release_to_release() -> None:
     small = Container("mao2024-vqgan", 9, b"\xff\x01", 1, 1, b"\x01\x02\x03\x04\x05\x06\x07\x08")
     wide = Container(LITE, 1, b"\x00\x80", 1 << 20, 127, bytes(12))
+    prior = Container(LITE, 5, b"\x12\x34", 640, 480, bytes(range(8)), "prior")
     written = {"lite": example(), "taming, 1x1": small.to_bytes(), "wide": wide.to_bytes()}
+    written["prior"] = prior.to_bytes()
     check_golden("container", {name: data.hex() for name, data in written.items()})
 
 
@@ -103,7 +108,7 @@ def test_other_files(data: bytes) -> None:
     [
         (forge(768, 512, PAYLOAD, version=2), "version 2"),
         (forge(768, 512, PAYLOAD, version=0), "version 0"),
-        (forge(768, 512, PAYLOAD, coding=1), "later release"),
+        (forge(768, 512, PAYLOAD, coding=2), "later release"),
         (forge(768, 512, PAYLOAD, architecture=15), "later release"),
         (forge(768, 512, PAYLOAD, quality=0), "quality 0"),
         (forge(768, 512, PAYLOAD, quality=10), "quality 10"),
@@ -146,3 +151,8 @@ def test_shape_of_the_index_map(width: int, height: int, shape: tuple[int, int])
 def test_fields_that_no_file_can_have(quality: int, width: int) -> None:
     with pytest.raises(CodecError):
         Container(LITE, quality, b"ab", width, 5, b"")
+
+
+def test_an_unknown_coding() -> None:
+    with pytest.raises(CodecError, match="unknown coding huffman; known: frequencies, prior"):
+        Container(LITE, 5, b"ab", 5, 5, b"", "huffman")

@@ -19,6 +19,7 @@ from .fixtures import untrained_codec, untrained_weights
 from .fuzzing import REASONS, Figures, fuzz, mutations, originals, reason, stated_size
 from .image_fuzzing import FORMATS, image_files, image_mutations
 from .taming_reference import one_thread  # noqa: F401
+from .transport.made_up import prior_codec
 
 
 def check(figures: Figures, number: int) -> None:
@@ -35,15 +36,24 @@ def check(figures: Figures, number: int) -> None:
 def test_files() -> None:
     figures = fuzz(untrained_codec(), 1500, seed=0)
     check(figures, 1500)
-    assert len(figures.refused) >= len(REASONS) - 3
+    assert len(figures.refused) >= len(REASONS) - 4
+
+
+def test_files_coded_by_a_prior() -> None:
+    figures = fuzz(prior_codec(), 400, seed=0)
+    check(figures, 400)
+    assert figures.refused["another index prior"] > 0
+    assert figures.refused["index stream is damaged"] > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_many_files(seed: int) -> None:
-    figures = fuzz(FileCodec(pretrained_weights("mao2024-vqgan-lite")), 20_000, seed)
+    codec = FileCodec(pretrained_weights("mao2024-vqgan-lite"), coding="frequencies")
+    figures = fuzz(codec, 20_000, seed)
     check(figures, 20_000)
-    assert figures.refused.keys() == set(REASONS)
+    unless = {"another index prior"} if codec.prior is None else {"by an index prior"}
+    assert figures.refused.keys() == set(REASONS) - unless
 
 
 def test_the_same_seed_gives_the_same_files() -> None:

@@ -1,4 +1,4 @@
-"""``compressai-vq``: compress, decompress, info, eval, import, train."""
+"""``compressai-vq``: every command is a module beside this one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,32 @@ import sys
 import warnings
 
 from .. import __version__
-from . import compress, decompress, evaluate, import_checkpoint, info, train
+from . import (
+    compress,
+    decompress,
+    depacketize,
+    evaluate,
+    import_checkpoint,
+    info,
+    packetize,
+    receive,
+    send,
+    train,
+)
 from .jobs import EXPECTED, one_line
 
-_COMMANDS = (compress, decompress, info, evaluate, import_checkpoint, train)
+_COMMANDS = (
+    compress,
+    decompress,
+    info,
+    evaluate,
+    packetize,
+    depacketize,
+    send,
+    receive,
+    import_checkpoint,
+    train,
+)
 
 
 def parser() -> argparse.ArgumentParser:

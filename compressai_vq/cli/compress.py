@@ -31,6 +31,7 @@ def add_parser(commands: Any) -> None:
     rate.add_argument(
         "--target-bytes", type=int, metavar="N", help="best quality of at most N bytes a file"
     )
+    jobs.add_coding_argument(parser)
     parser.set_defaults(run=run)
 
 
@@ -70,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             "target": str(job.target),
             "architecture": container.architecture,
             "quality": chosen,
+            "coding": container.coding,
             "width": container.width,
             "height": container.height,
             "bytes": len(data),

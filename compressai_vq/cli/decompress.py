@@ -61,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
             "target": str(job.target),
             "architecture": container.architecture,
             "quality": container.quality,
+            "coding": container.coding,
             "width": container.width,
             "height": container.height,
             "seconds": seconds,

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from .. import __version__
 from ..atomic_file import write_atomically
+from ..codings import PRIOR
 from ..errors import CodecError
 from ..evaluation import averages, evaluate_picture
 from ..file_codec import FileCodec
@@ -44,6 +45,7 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("-f", "--force", action="store_true", help="overwrite an existing file")
     jobs.add_json_argument(parser)
+    jobs.add_coding_argument(parser)
     jobs.add_weights_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -76,10 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
     if not rows:
         return 2
     results = averages(rows)
-    report = {
+    report: dict[str, Any] = {
         "name": codec.weights.architecture,
         "description": "complete .cvq files; lpips is AlexNet's",
         "fingerprint": codec.weights.fingerprint.hex(),
+        "coding": codec.coding,
+        **_prior(codec),
         "dataset": {"folder": arguments.inputs[0].resolve().name, "images": len(paths) - failed},
         "machine": {
             **describe_machine(),
@@ -94,6 +98,12 @@ def run(arguments: argparse.Namespace) -> int:
         write_atomically(arguments.output, (json.dumps(report, indent=1) + "\n").encode())
         finished.remove()
     return 2 if failed else 0
+
+
+def _prior(codec: FileCodec) -> dict[str, str]:
+    if codec.coding != PRIOR or codec.prior is None:
+        return {}
+    return {"prior": codec.prior.fingerprint.hex()}
 
 
 def _metrics(arguments: argparse.Namespace) -> PictureMetrics | None:
@@ -135,6 +145,8 @@ def _finished_rows(
         "version": __version__,
         "architecture": codec.weights.architecture,
         "fingerprint": codec.weights.fingerprint.hex(),
+        "coding": codec.coding,
+        **_prior(codec),
         "device": arguments.device,
         "precision": arguments.precision,
         "metrics": [] if metrics is None else metrics.names,

@@ -11,6 +11,7 @@ from typing import Any
 from ..container import MAGIC, Container
 from ..errors import CodecError
 from ..ladder_weights import LadderWeights
+from ..prior.prior_weights import PriorWeights, is_prior
 from ..rates import LADDER
 from . import jobs
 from .decompress import read_container
@@ -33,8 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
     described: list[dict[str, Any]] = []
     failed = False
     if not arguments.files:
-        weights = file_codec(arguments).weights
-        described.append({"weights": "default", **describe_weights(weights)})
+        codec = file_codec(arguments)
+        described.append({"weights": "default", **describe_weights(codec.weights)})
+        described[0]["coding"] = codec.coding
+        described[0]["prior"] = codec.prior.fingerprint.hex() if codec.prior else "none"
     for path in arguments.files:
         try:
             described.append({"file": str(path), **describe(path)})
@@ -68,6 +71,20 @@ def describe_weights(weights: LadderWeights) -> dict[str, Any]:
     }
 
 
+def describe_prior(prior: PriorWeights) -> dict[str, Any]:
+    """The facts of one index prior."""
+    network = prior.network
+    layers = [layer for block in network.blocks for layer in (block.gather, block.mix)]
+    tables = [*network.embeddings.values(), *(head.weight for head in network.heads.values())]
+    return {
+        "kind": "index prior",
+        "fingerprint": prior.fingerprint.hex(),
+        "codec": prior.codec.hex(),
+        "qualities": [rate + 1 for rate in sorted(network.sizes)],
+        "parameters": sum(t.numel() for t in [*tables, *(layer.weight for layer in layers)]),
+    }
+
+
 def describe(path: Path) -> dict[str, Any]:
     """The facts of one file.
 
@@ -77,6 +94,8 @@ def describe(path: Path) -> dict[str, Any]:
     data = read_container(path)
     # A safetensors file starts with the length of its JSON header, and that with a brace.
     if data[: len(MAGIC)] != MAGIC and data[8:9] == b"{":
+        if is_prior(path):
+            return describe_prior(PriorWeights.load(path))
         return describe_weights(LadderWeights.load(path))
     container = Container.from_bytes(data)
     return {
@@ -84,6 +103,7 @@ def describe(path: Path) -> dict[str, Any]:
         "architecture": container.architecture,
         "quality": container.quality,
         "codewords": LADDER[container.quality - 1],
+        "coding": container.coding,
         "weights": container.fingerprint.hex(),
         "width": container.width,
         "height": container.height,

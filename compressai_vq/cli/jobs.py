@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from ..codings import CODINGS
 from ..errors import CodecError
 
 # RuntimeError is how torch says that memory has run out or that a device failed.
@@ -52,7 +53,7 @@ def add_json_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
-    """``-a``, ``--weights``, ``--device``, ``--precision``."""
+    """``-a``, ``--weights``, ``--device``, ``--precision``, ``--prior``."""
     parser.add_argument(
         "-a", "--architecture", default=None, metavar="ARCH",
         help="mao2024-vqgan-lite (default) or mao2024-vqgan",
@@ -62,6 +63,19 @@ def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    parser.add_argument(
+        "--prior", type=Path, metavar="FILE",
+        help="index prior of these weights (default: the package's, if it has one)",
+    )  # fmt: skip
+
+
+def add_coding_argument(parser: argparse.ArgumentParser) -> None:
+    """``--coding``."""
+    parser.add_argument(
+        "--coding", choices=CODINGS,
+        help="by the prior: fewer bytes; by frequencies alone: faster (default: by the prior "
+        "when there is one)",
+    )  # fmt: skip
 
 
 def plan(inputs: list[Path], output: Path, endings: Iterable[str], ending: str) -> list[Job]:

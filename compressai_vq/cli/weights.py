@@ -6,26 +6,31 @@ import argparse
 
 import torch
 
+from ..codings import FREQUENCIES
 from ..errors import CodecError
 from ..file_codec import FileCodec
 from ..ladder_weights import LadderWeights
 from ..pretrained import pretrained_weights
+from ..prior.prior_weights import PriorWeights
 from ..zoo import ENTRY_POINTS
 
 DEFAULT_ARCHITECTURE = "mao2024-vqgan-lite"
 
 
 def file_codec(arguments: argparse.Namespace, architecture: str | None = None) -> FileCodec:
-    """The codec for ``-a``, ``--weights``, ``--device`` and ``--precision``.
+    """The codec for ``-a``, ``--weights``, ``--prior``, ``--coding`` and the device.
 
     Args:
-        arguments: parsed ones of :func:`add_weights_arguments`.
+        arguments: parsed ones of ``jobs.add_weights_arguments`` and, where a command has it, of
+            ``jobs.add_coding_argument``.
         architecture: what to use when ``-a`` and ``--weights`` are not given.
 
     Raises:
         CodecError: for unknown names, unusable devices and missing weights.
     """
-    asked = arguments.architecture
+    asked, coding = arguments.architecture, getattr(arguments, "coding", None)
+    if arguments.prior is not None and coding == FREQUENCIES:
+        raise CodecError("--prior is of no use to --coding frequencies: leave one of them out")
     if asked is not None and asked not in ENTRY_POINTS:
         raise CodecError(f"unknown architecture {asked}; known: {', '.join(ENTRY_POINTS)}")
     try:
@@ -39,4 +44,5 @@ def file_codec(arguments: argparse.Namespace, architecture: str | None = None) -
             raise CodecError(f"{arguments.weights} is for {weights.architecture}, not {asked}")
     else:
         weights = pretrained_weights(asked or architecture or DEFAULT_ARCHITECTURE)
-    return FileCodec(weights, arguments.device, arguments.precision)
+    prior = None if arguments.prior is None else PriorWeights.load(arguments.prior)
+    return FileCodec(weights, arguments.device, arguments.precision, prior, coding)

@@ -16,6 +16,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from ..atomic_file import write_atomically
 from ..errors import CodecError
-from ..ladder_weights import LadderWeights
+from ..ladder_weights import PACKAGED, LadderWeights
 from .integer_layers import IntegerLinear
 from .network import Block, PriorNetwork
 
@@ -57,8 +58,7 @@ class PriorWeights:
         except OSError as error:
             raise CodecError(f"cannot read the prior {path}: {error.strerror}") from error
         try:
-            with safetensors.safe_open(path, "pt") as file:
-                facts = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
+            facts = _facts(path)
             tensors = safetensors.torch.load(data)
         except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
             raise CodecError(f"{path} is not a safetensors file: {error}") from error
@@ -80,6 +80,13 @@ class PriorWeights:
         write_atomically(path, data)
         return hashlib.sha256(data).digest()
 
+    @property
+    def joint_fingerprint(self) -> bytes:
+        """What files that are coded by this prior carry (their first 2 bytes): SHA-256 of the
+        codec's fingerprint and the prior's.
+        """
+        return hashlib.sha256(self.codec + self.fingerprint).digest()
+
     def check_fits(self, weights: LadderWeights) -> None:
         """Make sure that the prior was trained on the index maps of these weights.
 
@@ -91,6 +98,35 @@ class PriorWeights:
                 f"this index prior belongs to weights {self.codec.hex()[:16]}, "
                 f"not to {weights.fingerprint.hex()[:16]}: use the frequencies instead"
             )
+
+
+def packaged_prior(weights: LadderWeights) -> Path | None:
+    """Where the package keeps a prior for these very weights; None when it has none.
+
+    Only the file's header is read: most runs do not need what is behind it.
+    """
+    path = PACKAGED / f"{weights.architecture}-prior.safetensors"
+    if not path.is_file():
+        return None
+    try:
+        facts = _facts(path)
+    except (OSError, safetensors.SafetensorError, ValueError, RecursionError) as error:
+        raise CodecError(f"{path} is not a safetensors file: {error}") from error
+    ours = isinstance(facts, dict) and facts.get("codec") == weights.fingerprint.hex()
+    return path if ours else None
+
+
+def is_prior(path: Path) -> bool:
+    """Whether a file's header says that it holds an index prior."""
+    try:
+        return bool(_facts(path))
+    except (OSError, safetensors.SafetensorError, ValueError, RecursionError):
+        return False
+
+
+def _facts(path: Path) -> Any:
+    with safetensors.safe_open(path, "pt") as file:
+        return json.loads((file.metadata() or {}).get(_METADATA, "{}"))
 
 
 def _tensors(network: PriorNetwork) -> dict[str, Tensor]:

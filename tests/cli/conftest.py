@@ -14,8 +14,10 @@ from compressai_vq.cli.__main__ import main
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.picture import write_picture
+from compressai_vq.prior.prior_weights import PriorWeights
 
 from ..fixtures import PHOTOGRAPHS, photograph, untrained_weights
+from ..prior.made_up import made_up_network
 from ..taming_reference import one_thread  # noqa: F401
 
 
@@ -60,6 +62,14 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made-up weights."""
     path = tmp_path_factory.mktemp("weights") / "made-up.safetensors"
     untrained_weights().save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def prior_file(weights_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A made-up index prior for those weights."""
+    path = tmp_path_factory.mktemp("prior") / "made-up-prior.safetensors"
+    PriorWeights(made_up_network(), LadderWeights.load(weights_file).fingerprint).save(path)
     return path
 
 

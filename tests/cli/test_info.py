@@ -4,8 +4,10 @@ import hashlib
 from pathlib import Path
 
 from compressai_vq.file_codec import FileCodec
+from compressai_vq.ladder_weights import PACKAGED
 
 from ..fixtures import photograph
+from ..transport.made_up import prior_codec, prior_weights
 from .conftest import Run
 
 
@@ -22,6 +24,7 @@ def test_image(run: Run, codec: FileCodec, tmp_path: Path) -> None:
             "architecture": "mao2024-vqgan-lite",
             "quality": 3,
             "codewords": 32,
+            "coding": "frequencies",
             "weights": codec.weights.fingerprint[:2].hex(),
             "width": 64,
             "height": 48,
@@ -42,11 +45,29 @@ def test_weights(run: Run, weights_file: Path) -> None:
     assert 1_000_000 < facts["parameters"] < 12_000_000
 
 
+def test_images_and_files_of_a_prior(run: Run, prior_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.cvq"
+    path.write_bytes(prior_codec().compress(photograph(48, 64), 3))
+    result = run("info", path, prior_file, "--json")
+    assert (result.code, result.err) == (0, "")
+    image, prior = result.json
+    assert image["coding"] == "prior"
+    assert image["weights"] == prior_weights().joint_fingerprint[:2].hex()
+    assert prior["kind"] == "index prior"
+    assert prior["fingerprint"] == hashlib.sha256(prior_file.read_bytes()).hexdigest()
+    assert prior["qualities"] == list(range(1, 10))
+    assert prior["parameters"] > 1000
+
+
 def test_packaged_weights(run: Run) -> None:
     result = run("info")
     assert result.code == 0
     assert "architecture: mao2024-vqgan-lite\n" in result.out
     assert "qualities: [1, 2, 3, 4, 5, 6, 7, 8, 9]\n" in result.out
+    # One that is shipped must be for the weights that are.
+    shipped = (PACKAGED / "mao2024-vqgan-lite-prior.safetensors").exists()
+    assert ("coding: prior\n" in result.out) == shipped
+    assert ("prior: none\n" in result.out) != shipped
 
 
 def test_bad_files_do_not_stop_the_others(

@@ -1,0 +1,47 @@
+"""``compressai-vq depacketize``: what arrived of an image's packets, to an image file."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from ..errors import CodecError
+from . import jobs, received
+from .decompress import read_container
+from .packetize import ENDING
+from .weights import file_codec
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command's arguments."""
+    parser = commands.add_parser("depacketize", help="packets, as many as arrived, to an image")
+    parser.add_argument(
+        "packets",
+        nargs="+",
+        type=Path,
+        metavar="PACKET",
+        help=f"{ENDING} files or folders of them",
+    )
+    received.add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write one picture."""
+    received.check_outputs(arguments)
+    paths = jobs.find(arguments.packets, (ENDING,))
+    packets = [read_container(path) for path in paths]
+    codec = file_codec(arguments, _architecture(packets))
+    return received.write(packets, arguments, codec, lambda at: str(paths[at]))
+
+
+def _architecture(packets: list[bytes]) -> str | None:
+    """That of the first packet that is whole; None when none is."""
+    from ..transport.packet import Packet
+
+    for data in packets:
+        with contextlib.suppress(CodecError):
+            return Packet.from_bytes(data).facts.architecture
+    return None

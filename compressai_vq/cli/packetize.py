@@ -1,0 +1,89 @@
+"""``compressai-vq packetize``: a ``.cvq`` file to packets that survive each other's loss."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from ..atomic_file import write_atomically
+from ..container import Container
+from ..errors import CodecError
+from . import jobs
+from .decompress import read_container
+from .weights import file_codec
+
+ENDING = ".cvp"
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command's arguments."""
+    parser = commands.add_parser("packetize", help="a .cvq file to packets that stand alone")
+    add_packet_arguments(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite existing packets")
+    parser.set_defaults(run=run)
+
+
+def add_packet_arguments(parser: argparse.ArgumentParser) -> None:
+    """The input, ``--mtu``, ``--packets`` and what all commands have."""
+    parser.add_argument("input", type=Path, metavar="FILE.cvq")
+    parser.add_argument(
+        "--mtu", type=int, default=1200, metavar="N", help="most bytes of a packet (default: 1200)"
+    )
+    parser.add_argument(
+        "--packets", type=int, default=1, metavar="N",
+        help="make at least so many: one that is lost leaves smaller holes (default: 1)",
+    )  # fmt: skip
+    jobs.add_json_argument(parser)
+    jobs.add_weights_arguments(parser)
+
+
+def packets_of(arguments: argparse.Namespace) -> list[bytes]:
+    """The packets of the input.
+
+    Raises:
+        CodecError: when it cannot be read or cannot be split so.
+    """
+    from ..transport.packets import packetize
+
+    data = read_container(arguments.input)
+    try:
+        codec = file_codec(arguments, Container.from_bytes(data).architecture)
+        return packetize(data, codec, arguments.mtu, arguments.packets)
+    except CodecError as error:
+        raise CodecError(f"{arguments.input}: {error}") from error
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write one file for each packet."""
+    folder: Path = arguments.output
+    if folder.exists() and not folder.is_dir():
+        raise CodecError(f"{folder} is a file; packets need a folder")
+    packets = packets_of(arguments)
+    digits = len(str(len(packets) - 1))
+    stem = arguments.input.stem
+    targets = [folder / f"{stem}-{n:0{digits}}{ENDING}" for n in range(len(packets))]
+    present = sorted(folder.glob(f"*{ENDING}")) if folder.is_dir() else []
+    if present and not arguments.force:
+        raise CodecError(f"{folder} holds packets already; --force overwrites those in the way")
+    for target, packet in zip(targets, packets, strict=True):
+        write_atomically(target, packet)
+    sizes = [len(packet) for packet in packets]
+    facts = {
+        "source": str(arguments.input),
+        "target": str(folder),
+        "packets": len(packets),
+        "bytes": sum(sizes),
+        "largest": max(sizes),
+        "overhead_bytes": sum(sizes) - arguments.input.stat().st_size,
+    }
+    if arguments.json:
+        print(json.dumps(facts, indent=2))
+    else:
+        print(
+            f"{folder}: {facts['packets']} packets, {facts['bytes']} bytes "
+            f"({facts['overhead_bytes']:+} to the file's), the largest {facts['largest']}"
+        )
+    return 0

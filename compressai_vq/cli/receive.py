@@ -1,0 +1,48 @@
+"""``compressai-vq receive``: one image from UDP to an image file."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from typing import Any
+
+from ..errors import CodecError
+from . import received
+from .weights import file_codec
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command's arguments."""
+    parser = commands.add_parser("receive", help="one image that 'send' sends, to an image file")
+    parser.add_argument(
+        "address", metavar="HOST:PORT", help="of this machine; :PORT for all its addresses"
+    )
+    received.add_arguments(parser)
+    parser.add_argument(
+        "--timeout", type=float, default=2.0, metavar="S",
+        help="write the image when nothing new came for S seconds (default: 2)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--wait", type=float, default=60.0, metavar="S",
+        help="seconds to wait for the first packet (default: 60)",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write one picture."""
+    from ..transport.restoring import checked_fill
+    from ..transport.udp import open_socket, parse_address, receive
+
+    for name in ("timeout", "wait"):
+        if not 0 < getattr(arguments, name) < math.inf:
+            raise CodecError(f"--{name} must be above 0 and finite")
+    received.check_outputs(arguments)
+    codec = file_codec(arguments)
+    checked_fill(arguments.fill, codec)
+    with open_socket(parse_address(arguments.address)) as opened:
+        host, port = opened.getsockname()[:2]
+        print(f"receiving at {host}:{port}", file=sys.stderr, flush=True)
+        packets = receive(opened, codec, arguments.timeout, arguments.wait)
+    return received.write(packets, arguments, codec, lambda at: f"packet {at + 1}")

@@ -1,0 +1,42 @@
+"""``compressai-vq send``: a ``.cvq`` file over UDP."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from typing import Any
+
+from ..errors import CodecError
+from .packetize import add_packet_arguments, packets_of
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command's arguments."""
+    parser = commands.add_parser("send", help="a .cvq file over UDP, in packets")
+    add_packet_arguments(parser)
+    parser.add_argument("address", metavar="HOST:PORT", help="where 'receive' runs")
+    parser.add_argument(
+        "--pause", type=float, default=0.001, metavar="S",
+        help="seconds between two packets (default: 0.001)",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Send one file."""
+    from ..transport.udp import LONGEST_DATAGRAM, parse_address, send
+
+    address = parse_address(arguments.address)
+    if not 0 <= arguments.pause < math.inf:
+        raise CodecError("--pause must be finite and not negative")
+    if arguments.mtu > LONGEST_DATAGRAM:
+        raise CodecError(f"--mtu: a UDP datagram has at most {LONGEST_DATAGRAM} bytes")
+    packets = packets_of(arguments)
+    send(packets, address, arguments.pause)
+    total = sum(map(len, packets))
+    if arguments.json:
+        print(json.dumps({"packets": len(packets), "bytes": total}, indent=2))
+    else:
+        print(f"{arguments.input}: {len(packets)} packets, {total} bytes to {arguments.address}")
+    return 0

@@ -1,0 +1,141 @@
+"""Packets, as they come, to the index map of one image and the gaps in it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..codings import FREQUENCIES
+from ..errors import CodecError
+from ..file_codec import FileCodec
+from .interleaving import split_positions
+from .packet import ImageFacts, Packet
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A packet that could not be used."""
+
+    at: int  # its place among the packets that were given, from 0
+    reason: str  # one line
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """What the packets of one image hold."""
+
+    facts: ImageFacts
+    indices: Tensor  # int64 (h, w); 0 where lost
+    lost: Tensor  # bool (h, w)
+    used: int  # packets
+    expected: int  # packets that the sender made
+    rejected: list[Rejected]
+
+
+def assemble(packets: Iterable[bytes], codec: FileCodec) -> Assembled:
+    """Put together what arrived, in whatever order, how often and how damaged.
+
+    Packets of several images may be among them: the image that has the most packets is taken
+    and the others' are rejected.  Duplicates are no reason for rejection.
+
+    Args:
+        packets: what arrived; each is whole or damaged, or something else altogether.
+        codec: of the weights that the image was made with.
+
+    Raises:
+        CodecError: when there is no usable packet; the message names the first reason.
+    """
+    rejected: list[Rejected] = []
+    images: dict[ImageFacts, dict[int, list[tuple[int, Packet]]]] = {}
+    total = 0
+    for at, data in enumerate(packets):
+        total += 1
+        try:
+            packet = Packet.from_bytes(data)
+            check_weights(packet.facts, codec)
+        except CodecError as error:
+            rejected.append(Rejected(at, str(error)))
+            continue
+        images.setdefault(packet.facts, {}).setdefault(packet.number, []).append((at, packet))
+    # Not which came first: the order of arrival must not decide what is shown.
+    for facts in sorted(images, key=lambda facts: (-len(images[facts]), facts)):
+        found = _read(facts, images.pop(facts), codec, rejected)
+        if found is None:
+            continue
+        indices, lost, used = found
+        for others in images.values():
+            for at, _ in (copy for copies in others.values() for copy in copies):
+                rejected.append(Rejected(at, "a packet of another image"))
+        rejected.sort(key=lambda rejection: rejection.at)
+        return Assembled(facts, indices, lost, used, expected_packets(facts), rejected)
+    if not total:
+        raise CodecError("there are no packets")
+    rejected.sort(key=lambda rejection: rejection.at)
+    raise CodecError(f"none of {total} packets can be used; the first: {rejected[0].reason}")
+
+
+def check_weights(facts: ImageFacts, codec: FileCodec) -> None:
+    """Raise CodecError unless a codec has the weights that an image was made with."""
+    ours = codec.weights
+    if facts.architecture != ours.architecture:
+        raise CodecError(f"made with {facts.architecture}; these weights are {ours.architecture}")
+    if facts.fingerprint != ours.fingerprint[:2]:
+        raise CodecError(
+            f"made with weights {facts.fingerprint.hex()} of {ours.architecture}; "
+            f"these are {ours.fingerprint[:2].hex()}: give the right ones with --weights"
+        )
+    if facts.quality not in ours.qualities:
+        raise CodecError(f"these weights have qualities {ours.qualities}, not {facts.quality}")
+
+
+@functools.lru_cache(maxsize=64)
+def expected_packets(facts: ImageFacts) -> int:
+    """How many packets the sender made: all but those that carry nothing."""
+    parts = split_positions(*facts.shape, facts.count)
+    return sum(len(positions) > 0 for positions in parts)
+
+
+def _read(
+    facts: ImageFacts,
+    packets: dict[int, list[tuple[int, Packet]]],
+    codec: FileCodec,
+    rejected: list[Rejected],
+) -> tuple[Tensor, Tensor, int] | None:
+    """Indices, what is lost, and how many packets were used; None when none could be."""
+    parts = split_positions(*facts.shape, facts.count)
+    rows, columns = facts.shape
+    indices = torch.zeros(rows * columns, dtype=torch.int64)
+    lost = torch.ones(rows * columns, dtype=torch.bool)
+    used = 0
+    for number, copies in sorted(packets.items()):
+        # Of packets that contradict each other any may be right; their bytes decide, not chance.
+        chosen: bytes | None = None
+        for at, packet in sorted(copies, key=lambda copy: copy[1].payload):
+            if packet.payload == chosen:
+                continue
+            if chosen is not None:
+                rejected.append(Rejected(at, "contradicts another packet of its number"))
+                continue
+            try:
+                found = _decode(packet, len(parts[number]), codec)
+            except CodecError as error:
+                rejected.append(Rejected(at, str(error)))
+                continue
+            indices[parts[number]] = found.cpu()
+            lost[parts[number]] = False
+            chosen = packet.payload
+            used += 1
+    if not used:
+        return None
+    return indices.view(rows, columns), lost.view(rows, columns), used
+
+
+def _decode(packet: Packet, count: int, codec: FileCodec) -> Tensor:
+    if not count:
+        raise CodecError(f"packet {packet.number + 1} of such an image would carry nothing")
+    model = codec.codec(packet.facts.quality)
+    return model.read([packet.payload], (1, count), FREQUENCIES).flatten()

@@ -1,0 +1,87 @@
+"""Packets to a picture, whatever has become of them on the way.
+
+::
+
+    packets ──► index map with gaps ──► fill ──► decoder ──► picture, mask, confidence
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..codec import STRIDE
+from ..codings import FREQUENCIES
+from ..errors import CodecError
+from ..file_codec import FileCodec
+from .assembly import Assembled, Rejected, assemble
+from .fills import FILLS
+
+
+@dataclass(frozen=True)
+class Received:
+    """A picture and what is known of it."""
+
+    picture: Tensor  # uint8 (3, H, W)
+    lost: Tensor  # bool (h, w), by index: where it was guessed
+    confidence: Tensor  # fp32 (h, w) in (0, 1]; 1 where it was not
+    fill: str
+    used: int  # packets
+    expected: int  # packets that the sender made
+    rejected: list[Rejected]
+
+    def per_pixel(self, per_index: Tensor) -> Tensor:
+        """A map of the indices' shape, (h, w), at the picture's size, (H, W)."""
+        height, width = self.picture.shape[1:]
+        rows = per_index.repeat_interleave(STRIDE, 0)[:height]
+        return rows.repeat_interleave(STRIDE, 1)[:, :width]
+
+
+def depacketize(packets: Iterable[bytes], codec: FileCodec, fill: str | None = None) -> Received:
+    """Make a picture of what arrived.
+
+    Args:
+        packets: in any order, any of them missing, repeated, damaged or of something else.
+        codec: of the weights that the image was made with.
+        fill: how lost indices are guessed, one of ``FILLS``; by default by the prior when
+            there is one, else by the nearest index.
+
+    Raises:
+        CodecError: when no packet can be used, or the fill is unknown or needs a prior that
+            is not there.
+    """
+    chosen = checked_fill(fill, codec)
+    return restore(assemble(packets, codec), codec, chosen)
+
+
+def checked_fill(fill: str | None, codec: FileCodec) -> str:
+    """The fill to use.
+
+    Raises:
+        CodecError: as :func:`depacketize`, before any packet is waited for.
+    """
+    if fill is None:
+        return "nearest" if codec.prior is None else "prior"
+    if fill not in FILLS:
+        raise CodecError(f"unknown fill {fill}; known: {', '.join(FILLS)}")
+    if fill == "prior" and codec.prior is None:
+        raise CodecError(
+            "there is no index prior for these weights: give one with --prior FILE, "
+            "or use --fill nearest"
+        )
+    return fill
+
+
+def restore(assembled: Assembled, codec: FileCodec, fill: str) -> Received:
+    """Fill the gaps of an index map and paint it; see :func:`depacketize`."""
+    facts, lost = assembled.facts, assembled.lost
+    model = codec.codec(facts.quality)
+    if fill == "prior" and model.prior is None and codec.prior is not None:
+        model.use_prior(codec.prior.network.to(codec.device), FREQUENCIES)
+    indices, confidence = FILLS[fill](assembled.indices, lost, model)
+    picture = codec.paint(indices, facts.quality, facts.width, facts.height)
+    return Received(
+        picture, lost, confidence, fill, assembled.used, assembled.expected, assembled.rejected
+    )

@@ -1,0 +1,146 @@
+"""Packets over UDP, one in each datagram.
+
+Nothing is acknowledged or sent again: what is lost is guessed by the receiver.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from ..errors import CodecError
+from ..file_codec import FileCodec
+from .assembly import check_weights, expected_packets
+from .packet import MAX_PACKETS, ImageFacts, Packet
+
+LONGEST_DATAGRAM = 65_507
+_MOST_DATAGRAMS = 4 * MAX_PACKETS  # kept: junk shall not fill the memory
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """``host:port`` or ``[host]:port``; the host may be empty: all addresses of this machine.
+
+    Raises:
+        CodecError: when it is neither, or the port is not in 0 to 65535.
+    """
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise CodecError(f"{text}: write an IPv6 address as [address]:port")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise CodecError(f"{text} is no address: write host:port")
+    return host, int(port)
+
+
+def open_socket(address: tuple[str, int]) -> socket.socket:
+    """A socket that receives at an address; port 0 takes any that is free.
+
+    Raises:
+        CodecError: when the address cannot be used.
+    """
+    family, where = _resolve(address, passive=True)
+    try:
+        opened = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError as error:
+        raise CodecError(f"cannot receive: {error.strerror or error}") from None
+    try:
+        # A whole image may come at once, faster than it is read.
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        opened.bind(where)
+    except OSError as error:
+        opened.close()
+        reason = error.strerror or error
+        raise CodecError(f"cannot receive at {address[0]}:{address[1]}: {reason}") from None
+    return opened
+
+
+def send(packets: list[bytes], address: tuple[str, int], pause: float = 0.001) -> None:
+    """Send packets, each as one datagram.
+
+    Args:
+        packets: of at most 65507 bytes each.
+        address: host and port.
+        pause: seconds between two packets, so that no queue on the way overflows.
+
+    Raises:
+        CodecError: when the address cannot be reached from here.
+    """
+    family, where = _resolve(address)
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sender:
+            for number, packet in enumerate(packets):
+                if number:
+                    time.sleep(pause)
+                sender.sendto(packet, where)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CodecError(f"cannot send to {address[0]}:{address[1]}: {reason}") from None
+
+
+def receive(
+    opened: socket.socket, codec: FileCodec, silence: float = 2.0, patience: float = 60.0
+) -> list[bytes]:
+    """Datagrams until an image is complete, or nothing new of one has come for a while.
+
+    Args:
+        opened: from :func:`open_socket`.
+        codec: of the weights that images must have been made with to count.
+        silence: seconds without a usable packet that had not come before, after the first.
+        patience: seconds to wait for the first usable packet.
+
+    Returns:
+        All datagrams that were kept, unusable ones too: :func:`depacketize` takes them and
+        tells them apart.
+
+    Raises:
+        CodecError: when no usable packet came, with the reason of the first that did.
+    """
+    kept: list[bytes] = []
+    numbers: dict[ImageFacts, set[int]] = {}
+    reason = ""
+    deadline = time.monotonic() + patience
+    while (left := deadline - time.monotonic()) > 0 and len(kept) < _MOST_DATAGRAMS:
+        opened.settimeout(left)
+        try:
+            data = opened.recv(LONGEST_DATAGRAM + 1)
+        except TimeoutError:
+            break
+        except ConnectionError:  # some systems report a sender's trouble here
+            continue
+        kept.append(data)
+        try:
+            packet = Packet.from_bytes(data)
+            check_weights(packet.facts, codec)
+        except CodecError as error:
+            reason = reason or str(error)
+            continue
+        seen = numbers.setdefault(packet.facts, set())
+        if packet.number in seen:
+            continue
+        seen.add(packet.number)
+        if len(seen) == expected_packets(packet.facts):
+            break
+        deadline = time.monotonic() + silence
+    if numbers:
+        return kept
+    if reason:
+        raise CodecError(f"none of {len(kept)} packets could be used; the first: {reason}")
+    raise CodecError(f"no packet came within {patience:g} seconds")
+
+
+def _resolve(address: tuple[str, int], passive: bool = False) -> tuple[int, tuple[str, int]]:
+    host, port = address
+    flags = socket.AI_PASSIVE if passive else 0
+    try:
+        found = socket.getaddrinfo(
+            host or ("0.0.0.0" if passive else "localhost"),
+            port,
+            type=socket.SOCK_DGRAM,
+            flags=flags,
+        )
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CodecError(f"{host}: no such host: {reason}") from None
+    family, _, _, _, where = found[0]
+    return family, where  # type: ignore[return-value]

@@ -1,0 +1,147 @@
+"""``packetize``, ``depacketize``, ``send`` and ``receive``."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from compressai_vq.cli.__main__ import main
+from compressai_vq.file_codec import FileCodec
+from compressai_vq.picture import read_picture
+from compressai_vq.transport.udp import open_socket
+
+from ..fixtures import photograph
+from .conftest import Run, files_below
+
+
+@pytest.fixture
+def image(codec: FileCodec, tmp_path: Path) -> Path:
+    path = tmp_path / "image.cvq"
+    path.write_bytes(codec.compress(photograph(100, 150), 5))
+    return path
+
+
+@pytest.fixture
+def packets(run: Run, image: Path, weights_file: Path, tmp_path: Path) -> Path:
+    """A folder of packets."""
+    folder = tmp_path / "packets"
+    arguments = ("--mtu", 100, "--packets", 6, "--weights", weights_file, "--json")
+    result = run("packetize", image, "-o", folder, *arguments)
+    assert (result.code, result.err) == (0, "")
+    sizes = [path.stat().st_size for path in folder.iterdir()]
+    assert result.json["packets"] == len(sizes) == 6
+    assert (result.json["bytes"], result.json["largest"]) == (sum(sizes), max(sizes))
+    assert result.json["overhead_bytes"] == sum(sizes) - image.stat().st_size > 0
+    assert files_below(folder) == {f"image-{n}.cvp" for n in range(6)}
+    return folder
+
+
+def test_there_and_back(
+    run: Run, packets: Path, image: Path, weights_file: Path, codec: FileCodec, tmp_path: Path
+) -> None:
+    target = tmp_path / "back.png"
+    result = run("depacketize", packets, "-o", target, "--weights", weights_file)
+    assert (result.code, result.err) == (0, "")
+    assert result.out == f"{target}: 150x100, 6 of 6 packets, 0.0% lost\n"
+    expected = codec.decompress(image.read_bytes())
+    assert torch.equal(read_picture(target, 1 << 20), expected)
+
+
+def test_loss(
+    run: Run, packets: Path, weights_file: Path, prior_file: Path, tmp_path: Path
+) -> None:
+    (packets / "image-1.cvp").unlink()
+    (packets / "image-3.cvp").write_bytes(b"VPxxx")
+    target, mask, confidence = (tmp_path / f"{name}.png" for name in "abc")
+    outputs = ("-o", target, "--mask", mask, "--confidence", confidence)
+    for fill, prior in (("nearest", ()), ("frequent", ()), ("prior", ("--prior", prior_file))):
+        arguments = ("--fill", fill, "--weights", weights_file, "--json", "-f", *prior)
+        result = run("depacketize", packets, *outputs, *arguments)
+        assert result.code == 0
+        bad = packets / "image-3.cvp"
+        (line,) = result.err.splitlines()
+        assert line.startswith(f"warning: {bad}: the packet is truncated")
+        facts = result.json
+        assert (facts["packets"], facts["expected"], facts["fill"]) == (4, 6, fill)
+        assert [rejection["packet"] for rejection in facts["rejected"]] == [str(bad)]
+        white = (read_picture(mask, 1 << 20) == 255).float().mean().item()
+        assert white == pytest.approx(facts["lost"], abs=0.05) and white > 0.1
+        sure = read_picture(confidence, 1 << 20)
+        assert ((sure == 255) == (read_picture(mask, 1 << 20) == 0)).all()
+        assert read_picture(target, 1 << 20).shape == (3, 100, 150)
+
+
+def test_errors_are_one_line_and_write_nothing(
+    run: Run, packets: Path, image: Path, weights_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.cvp").write_bytes(b"text")
+    (tmp_path / "there.png").write_bytes(b"")
+    before = files_below(tmp_path)
+    out = tmp_path / "new.png"
+    one = packets / "image-0.cvp"
+    commands = [
+        (("depacketize", tmp_path / "bad.cvp", "-o", out), "none of 1 packets can be used"),
+        (("depacketize", tmp_path / "none.cvp", "-o", out), "no such file"),
+        (("depacketize", one, "-o", tmp_path / "there.png"), "exists; --force"),
+        (("depacketize", one, "-o", tmp_path / "new.txt"), "cannot write .txt"),
+        (("depacketize", one, "-o", packets), "is a folder"),
+        (("depacketize", one, "-o", out, "--mask", out), "need a file each"),
+        (("depacketize", one, "-o", out, "--fill", "prior"), "there is no index prior"),
+        (("packetize", image, "-o", packets), "holds packets already"),
+        (("packetize", image, "-o", image), "is a file"),
+        (("packetize", image, "-o", tmp_path / "p", "--mtu", 9), "mtu of 9 bytes is too small"),
+        (("packetize", image, "-o", tmp_path / "p", "--packets", 0), "packets, not 0"),
+        (("packetize", tmp_path / "bad.cvp", "-o", tmp_path / "p"), "not a .cvq file"),
+        (("send", image, "nowhere"), "write host:port"),
+        (("send", image, "127.0.0.1:9", "--mtu", 70000), "at most 65507"),
+        (("send", image, "127.0.0.1:9", "--pause", "nan"), "--pause"),
+        (("receive", "nowhere", "-o", out), "write host:port"),
+        (("receive", "127.0.0.1:0", "-o", out, "--wait", 0), "--wait"),
+    ]
+    for command, words in commands:
+        result = run(*command, "--weights", weights_file)
+        assert (result.code, result.out) == (2, ""), command
+        (line,) = result.errors
+        assert words in line
+    assert files_below(tmp_path) == before
+
+
+def test_nothing_received(run: Run, weights_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.png"
+    result = run("receive", "127.0.0.1:0", "-o", out, "--wait", 0.05, "--weights", weights_file)
+    assert result.code == 2
+    _, line = result.err.splitlines()
+    assert line == "error: no packet came within 0.05 seconds"
+    assert not out.exists()
+
+
+def test_over_udp(
+    run: Run, image: Path, weights_file: Path, codec: FileCodec, tmp_path: Path
+) -> None:
+    target, port = tmp_path / "received.png", free_port()
+    command = ["receive", f"127.0.0.1:{port}", "-o", target, "--weights", weights_file]
+    codes: list[int] = []
+    receiver = threading.Thread(target=lambda: codes.append(main([str(c) for c in command])))
+    receiver.start()
+    # Until the receiver listens, what is sent is lost; afterwards, repetitions do no harm.
+    printed = ""
+    for _ in range(100):
+        arguments = ("--packets", 6, "--pause", 0, "--weights", weights_file)
+        result = run("send", image, f"127.0.0.1:{port}", *arguments)
+        printed += result.out
+        receiver.join(0.3)
+        if not receiver.is_alive():
+            break
+    assert codes == [0]
+    assert f"{image}: 6 packets, " in printed
+    expected = codec.decompress(image.read_bytes())
+    assert torch.equal(read_picture(target, 1 << 20), expected)
+
+
+def free_port() -> int:
+    with open_socket(("127.0.0.1", 0)) as opened:
+        port: int = opened.getsockname()[1]
+    return port

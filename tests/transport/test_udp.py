@@ -1,0 +1,88 @@
+"""UDP over loopback."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+import torch
+
+from compressai_vq.errors import CodecError
+from compressai_vq.transport.packets import packetize
+from compressai_vq.transport.restoring import depacketize
+from compressai_vq.transport.udp import open_socket, parse_address, receive, send
+
+from ..fixtures import untrained_codec
+from ..taming_reference import one_thread  # noqa: F401
+from .made_up import example_file
+
+CODEC = untrained_codec()
+PACKETS = packetize(example_file(), CODEC, at_least=8)
+
+
+def exchange(packets: list[bytes], silence: float = 5.0) -> tuple[list[bytes], float]:
+    """What a receiver has in the end, and how long it waited."""
+    with open_socket(("127.0.0.1", 0)) as opened:
+        address = opened.getsockname()
+        sender = threading.Thread(target=send, args=(packets, address))
+        started = time.monotonic()
+        sender.start()
+        try:
+            return receive(opened, CODEC, silence, 30.0), time.monotonic() - started
+        finally:
+            sender.join()
+
+
+def test_a_whole_image_is_received_at_once() -> None:
+    arrived, seconds = exchange([PACKETS[3], *PACKETS[:3], b"junk", *PACKETS], silence=60.0)
+    assert seconds < 30
+    received = depacketize(arrived, CODEC)
+    assert torch.equal(received.picture, CODEC.decompress(example_file()))
+    assert {rejection.reason for rejection in received.rejected} <= {"not a packet"}
+
+
+def test_part_of_an_image_is_received_after_silence() -> None:
+    arrived, seconds = exchange([*PACKETS[:5], PACKETS[0]], silence=0.5)
+    assert seconds >= 0.5
+    received = depacketize(arrived, CODEC)
+    assert received.used == 5 and received.expected == 8
+
+
+def test_nothing_usable() -> None:
+    with open_socket(("127.0.0.1", 0)) as opened:
+        with pytest.raises(CodecError, match=r"no packet came within 0\.05 seconds"):
+            receive(opened, CODEC, 1.0, 0.05)
+        send([b"junk", b"VP"], opened.getsockname())
+        with pytest.raises(CodecError, match=r"none of 2 packets .* not a packet"):
+            receive(opened, CODEC, 1.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("a.example:99", ("a.example", 99)), (":5000", ("", 5000)), ("[::1]:7", ("::1", 7))],
+)
+def test_addresses(text: str, address: tuple[str, int]) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "host", "host:", "host:x", "host:65536", "::1:7", "h:-1"])
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(CodecError, match="write"):
+        parse_address(text)
+
+
+def test_addresses_that_cannot_be_used() -> None:
+    with pytest.raises(CodecError, match="no such host"):
+        send(PACKETS, ("bad host name", 9))
+    with open_socket(("127.0.0.1", 0)) as opened:
+        with pytest.raises(CodecError, match=r"cannot receive at 127\.0\.0\.1"):
+            open_socket(("127.0.0.1", opened.getsockname()[1]))
+        with pytest.raises(CodecError, match="cannot send"):
+            send([bytes(70_000)], opened.getsockname())
+
+
+def test_any_free_port_of_all_addresses() -> None:
+    with open_socket(("", 0)) as opened:
+        assert opened.family == socket.AF_INET and opened.getsockname()[1] > 0
