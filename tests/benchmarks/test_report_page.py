@@ -105,6 +105,7 @@ class opened:
 
     def __enter__(self) -> Page:
         page = self._page
+        page.set_default_timeout(180_000)  # a busy machine is no failure
         page.on("console", lambda message: self._said.append(message.text))
         page.on("pageerror", lambda error: self._said.append(str(error)))
         page.on("request", lambda request: self._said.append(request.url[:60]))
