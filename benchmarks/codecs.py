@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.environment import ROOT
+from compressai_vq.codings import FREQUENCIES
 from compressai_vq.container import VERSION
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
@@ -71,7 +72,7 @@ class OurCodec(StillPictureCodec):
     extension = ".cvq"
 
     def __init__(self, weights: LadderWeights, description: str) -> None:
-        self._codec = FileCodec(weights)
+        self._codec = FileCodec(weights, coding=FREQUENCIES)
         self.qualities = weights.qualities
         self.description = f"complete .cvq files, format {VERSION}; {description}"
         self.fingerprint = weights.fingerprint.hex()
