@@ -248,9 +248,13 @@ def test_nothing_sticks_out_by_day_or_night(page: Page, width: int, scheme: Sche
     page.emulate_media(color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    plot = page.evaluate("document.querySelector('.canvas').layout.font.color")
     assert is_bright(paper) == (scheme == "light")
-    # What is drawn follows when the reader's system changes over.
+    # What is drawn follows when the reader's system changes over: an event, so not at once.
+    for _ in range(200):
+        plot = page.evaluate("document.querySelector('.canvas').layout.font.color")
+        if is_bright(plot) == (scheme == "dark"):
+            break
+        page.wait_for_timeout(100)
     assert is_bright(plot) == (scheme == "dark")
 
 
