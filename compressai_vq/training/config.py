@@ -38,6 +38,7 @@ class TrainingConfig:
     dists: float = 0.0
     window: int = 64  # side of VGG16's random window
     cooldown: int = 0  # steps of linear decay after a constant rate; 0: a cosine throughout
+    restarts: list[int] = field(default_factory=list)  # steps at which a cooldown has ended before
     adversarial: float = 0.0  # weight of the discriminator's term, before it is adapted
     adversarial_from: int = 0  # step from which the codec feels it; it learns from the start
     qualities: list[int] = field(default_factory=lambda: list(range(1, 10)))
@@ -74,12 +75,17 @@ class TrainingConfig:
         return cls.load(PACKAGED / f"{stage}.toml")
 
     def learning_rate_at(self, step: int) -> float:
-        """The learning rate of a step: a linear warm-up, then constant or cosine decay."""
+        """The learning rate of a step: a linear warm-up, then constant or cosine decay.
+
+        With a cooldown, each of ``restarts`` ends one and brings the constant rate back, so
+        that a run that has been finished can be prolonged.
+        """
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
         span = self.learning_rate - self.final_learning_rate
         if self.cooldown:
-            left = min(1.0, (self.steps - step) / self.cooldown)
+            end = next((end for end in self.restarts if end > step), self.steps)
+            left = min(1.0, (end - step) / self.cooldown)
         else:
             done = (step - self.warmup) / max(1, self.steps - self.warmup)
             left = 0.5 + 0.5 * math.cos(math.pi * done)
