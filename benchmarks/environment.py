@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
-REQUIREMENT = ".[test,metrics,train,baselines,report]"
+REQUIREMENT = ".[test,metrics,train,baselines,report,onnx,ray]"
 
 # What an installed environment depends on; a change to any of them updates it.
 INPUTS = (
