@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import CodecError
+from .optimizer import OPTIMIZERS
 
 PACKAGED = Path(__file__).parent / "configs"
 
@@ -42,6 +43,7 @@ class TrainingConfig:
     adversarial: float = 0.0  # weight of the discriminator's term, before it is adapted
     adversarial_from: int = 0  # step from which the codec feels it; it learns from the start
     qualities: list[int] = field(default_factory=lambda: list(range(1, 10)))
+    optimizer: str = "adamw"  # or "muon", which see in optimizer.py
     train: str = "all"  # or "codebook": codebooks and the convolutions next to them only
 
     @classmethod
@@ -63,6 +65,9 @@ class TrainingConfig:
             ) from error
         if config.train not in ("all", "codebook"):
             raise CodecError(f'{path}: train is "all" or "codebook", not "{config.train}"')
+        if config.optimizer not in OPTIMIZERS:
+            known = " or ".join(OPTIMIZERS)
+            raise CodecError(f"{path}: optimizer is {known}, not {config.optimizer!r}")
         if not config.qualities or not set(config.qualities) <= set(range(1, 10)):
             raise CodecError(f"{path}: qualities are of 1 to 9, not {config.qualities}")
         if config.crop % 16 or config.crop < 16:

@@ -102,4 +102,5 @@ def describe_stage(folder: Path) -> dict[str, Any]:
         "commits": state.get("commits", []) or ["not recorded"],
         "metrics": read_rows(folder / "log.csv")[-1],  # lpips_Q: AlexNet, validation
         "config": config,
+        "changes": state.get("changes", []),  # of the settings above, on the way
     }

@@ -24,6 +24,7 @@ from .adversary import Adversary
 from .config import TrainingConfig
 from .ladder import Ladder, LadderOutput
 from .log import append_row
+from .optimizer import make_optimizer
 from .perceptual import PerceptualLoss
 from .photographs import random_crops
 from .source_commit import source_commit
@@ -70,12 +71,10 @@ class TrainingRun:
         self.validation = Validation(self.loss, [p.to(device) for p in validation], self.fabric)
         self.adversary = Adversary(self.fabric).to(device) if config.adversarial else None
         self.commits: list[str] = []
+        self.changes: list[dict[str, Any]] = []  # of settings: {"step": first, name: value}
         freeze(model, config.train)
-        trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            trained, config.learning_rate, betas=(0.9, 0.99), weight_decay=0.01
-        )
-        self.wrapped, self.optimizer = self.fabric.setup(self.model, optimizer)
+        self.wrapped = self.fabric.setup_module(self.model)
+        self.optimizer = make_optimizer(config.optimizer, self.model, config.learning_rate)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.step = 0
         self.seconds = 0.0
@@ -212,6 +211,7 @@ class TrainingRun:
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "commits": self.commits,
+            "changes": self.changes,
         }
         if self.adversary:
             state["adversary"] = self.adversary.state()
@@ -225,9 +225,15 @@ class TrainingRun:
         self.model.load_state_dict(state["model"])
         for name, value in state["average"].items():
             self.average[name].copy_(value)
-        self.optimizer.load_state_dict(state["optimizer"])
+        # A stage that goes on with another optimizer starts that one's averages afresh.
+        if state["config"].get("optimizer", "adamw") == self.config.optimizer:
+            self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.commits = state.get("commits", [])
+        self.changes = state.get("changes", [])
+        changed = {k: v for k, v in asdict(self.config).items() if state["config"].get(k) != v}
+        if changed:
+            self.changes.append({"step": self.step, **changed})
         if self.adversary:
             self.adversary.resume(state["adversary"])
 

@@ -16,6 +16,7 @@ from compressai_vq.training import run as run_module
 from compressai_vq.training.config import TrainingConfig
 from compressai_vq.training.export import export
 from compressai_vq.training.log import read_rows
+from compressai_vq.training.optimizer import OPTIMIZERS
 from compressai_vq.training.perceptual import PerceptualLoss, PixelLoss
 from compressai_vq.training.run import TrainingRun
 from compressai_vq.training.stages import ClusterConfig, cluster, model_of, pretrain_model
@@ -73,10 +74,12 @@ def _train(
     return TrainingRun(pretrain_model(config), config, folder, pictures, pictures).train(3)
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_resumed_run_gives_the_weights_of_an_uninterrupted_one(
-    tmp_path: Path, pictures: list[Tensor], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pictures: list[Tensor], monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
-    whole = _train(tmp_path / "whole", pictures)
+    config = dataclasses.replace(TINY, optimizer=optimizer)
+    whole = _train(tmp_path / "whole", pictures, config)
     steps = TrainingRun._train_step
 
     def interrupted(run: TrainingRun) -> dict[str, float]:
@@ -87,8 +90,8 @@ def test_resumed_run_gives_the_weights_of_an_uninterrupted_one(
     with monkeypatch.context() as patch:
         patch.setattr(TrainingRun, "_train_step", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            _train(tmp_path / "halves", pictures)
-    resumed = _train(tmp_path / "halves", pictures)
+            _train(tmp_path / "halves", pictures, config)
+    resumed = _train(tmp_path / "halves", pictures, config)
     assert whole.keys() == resumed.keys()
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name

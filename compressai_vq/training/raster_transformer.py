@@ -1,0 +1,339 @@
+"""``python -m compressai_vq.training.raster_transformer``: train the paper's transformer.
+
+It belongs to one quality of a codec's weights, and serves to compare with: see
+``compressai_vq/prior/raster_transformer.py``::
+
+    python -m compressai_vq.training.raster_transformer --data DIR_OR_TAR... \\
+        --validation TAR -q 9 --steps 1500 -o TRANSFORMER.safetensors
+
+Beside the weights file lie ``.csv`` (the log), ``.json`` (where it comes from) and, until it
+is done, ``.state.pt``, from which the same command goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..atomic_file import write_atomically
+from ..errors import CodecError
+from ..ladder_weights import LadderWeights
+from ..precision import has_fast_bf16
+from ..pretrained import pretrained_weights
+from ..prior.raster_transformer import RasterTransformer, logits_at, new_gpt
+from .log import append_row, read_rows
+from .photographs import load_photographs
+from .prior.index_maps import IndexMaps
+from .source_commit import source_commit
+
+_ARCHITECTURE = "mao2024-vqgan-lite"
+_STRIDE = 16  # pixels of an index
+
+
+@dataclass(frozen=True)
+class RasterConfig:
+    """Settings; the defaults suit an hour of a CPU core."""
+
+    steps: int
+    batch: int = 32  # windows a step, each of another photograph
+    crop: int = 288  # pixels a side that are encoded; a window is cut out of their map
+    window: int = 16  # indices a side
+    layers: int = 4
+    heads: int = 4
+    width: int = 256
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-5
+    warmup: int = 100
+    weight_decay: float = 0.01
+    seed: int = 5
+    validation: int = 64  # windows that the logged bits are measured on
+    validation_ratio: float = 0.2  # of their indices that are masked
+
+
+def draw_gaps(count: int, positions: int, rng: np.random.Generator) -> Tensor:
+    """M = ceil(r N) of N positions, for a uniform r in (0, 1] (Mao et al., 2024, section 2.3).
+
+    Returns:
+        bool (count, positions); at least one of each row.
+    """
+    gaps = torch.zeros(count, positions, dtype=torch.bool)
+    for row in gaps:
+        masked = math.ceil((1 - rng.random()) * positions)
+        row[torch.from_numpy(rng.permutation(positions)[:masked])] = True
+    return gaps
+
+
+class RasterRun:
+    """Training; the state is kept beside the weights file that it shall become.
+
+    Args:
+        maps: the encoder, of the one rate that is trained for.
+        config: the settings.
+        output: the weights file.
+        pictures: training photographs, uint8 (3, H, W), at least a crop in size.
+        validation: photographs for the log.
+
+    Raises:
+        CodecError: when there is a state of other weights or settings.
+    """
+
+    def __init__(
+        self,
+        maps: IndexMaps,
+        config: RasterConfig,
+        output: Path,
+        pictures: list[Tensor],
+        validation: list[Tensor],
+    ) -> None:
+        self.maps, self.config, self.pictures = maps, config, pictures
+        self.output = output
+        self.state_path, self.log_path = (output.with_suffix(s) for s in (".state.pt", ".csv"))
+        (self.rate,) = maps.rates
+        self.size = len(maps.codewords()[self.rate])
+        torch.manual_seed(config.seed)
+        self.gpt = new_gpt(self.size, config.window, config.layers, config.heads, config.width)
+        self.optimizer = torch.optim.AdamW(self._groups(), config.learning_rate, betas=(0.9, 0.95))
+        self.step, self.seconds = 0, 0.0
+        self.commits: list[str] = []
+        self._prepare_validation(validation)
+        if self.state_path.exists():
+            self._resume()
+        commit = source_commit()
+        if commit not in self.commits:
+            self.commits.append(commit)
+
+    def train(self, save_every: int = 100) -> RasterTransformer:
+        """Train to the configured number of steps."""
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        losses, started = [], time.monotonic()
+        while self.step < self.config.steps:
+            losses.append(self._train_step())
+            self.step += 1
+            if self.step % save_every == 0 or self.step == self.config.steps:
+                now = time.monotonic()
+                self.seconds += now - started
+                self._log(float(np.mean(losses)))
+                self._save()
+                losses, started = [], time.monotonic()
+        return RasterTransformer(self.gpt.eval(), self.rate + 1, self.maps.fingerprint)
+
+    def export(self, data: list[str]) -> bytes:
+        """Train what is left, write the weights and where they come from; the state is removed.
+
+        Args:
+            data: the training photographs, for the record.
+
+        Returns:
+            The file's fingerprint.
+        """
+        fingerprint = self.train().save(self.output)
+        facts = {
+            "fingerprint": fingerprint.hex(),
+            "codec": self.maps.fingerprint.hex(),
+            "quality": self.rate + 1,
+            "data": [Path(path).name for path in data],
+            "commits": self.commits,
+            "steps": self.step,
+            "windows": self.step * self.config.batch,
+            "hours": round(self.seconds / 3600, 2),
+            "metrics": read_rows(self.log_path)[-1],  # validation, bits an index
+            "config": asdict(self.config),
+        }
+        text = json.dumps(facts, indent=1) + "\n"
+        write_atomically(self.output.with_suffix(".json"), text.encode())
+        self.state_path.unlink()
+        return fingerprint
+
+    @torch.no_grad()
+    def validation_figures(self) -> tuple[float, float]:
+        """Bits of a masked index, and the share of them that the likeliest guess hits."""
+        with self._precision():
+            logits = logits_at(self.gpt, self.shown, *self.asked)
+        bits = F.cross_entropy(logits.float(), self.wanted).item() / math.log(2)
+        return bits, (logits.argmax(1) == self.wanted).float().mean().item()
+
+    def _train_step(self) -> float:
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        maps = self.maps.batch(self.pictures, config.batch, config.crop, config.seed, self.step)
+        rng = np.random.default_rng((config.seed, self.step, 1))
+        tokens = self._windows(maps[self.rate].cpu(), rng)
+        gaps = draw_gaps(len(tokens), tokens.shape[1], rng)
+        with self._precision():
+            shown = tokens.masked_fill(gaps, self.size)
+            logits = logits_at(self.gpt, shown, *gaps.nonzero(as_tuple=True))
+        loss = F.cross_entropy(logits.float(), tokens[gaps])
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.gpt.parameters(), 1.0)
+        self.optimizer.step()
+        return loss.item() / math.log(2)
+
+    def _windows(self, maps: Tensor, rng: np.random.Generator) -> Tensor:
+        """Of each map a window, wherever it falls, in raster order."""
+        side = self.config.window
+        windows = []
+        for found in maps:
+            top, left = (int(rng.integers(length - side + 1)) for length in found.shape)
+            windows.append(found[top : top + side, left : left + side].flatten())
+        return torch.stack(windows)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16())
+
+    def _learning_rate(self) -> float:
+        config = self.config
+        if self.step < config.warmup:
+            return config.learning_rate * (self.step + 1) / config.warmup
+        done = (self.step - config.warmup) / max(1, config.steps - config.warmup)
+        span = config.learning_rate - config.final_learning_rate
+        return config.final_learning_rate + span * (0.5 + 0.5 * math.cos(math.pi * done))
+
+    def _groups(self) -> list[dict[str, object]]:
+        """As VQGAN's second stage: matrices of linear layers decay, nothing else does."""
+        linear = [m.weight for m in self.gpt.modules() if isinstance(m, nn.Linear)]
+        decayed = {id(weight) for weight in linear}
+        others = [p for p in self.gpt.parameters() if id(p) not in decayed]
+        return [
+            {"params": linear, "weight_decay": self.config.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+
+    def _prepare_validation(self, pictures: list[Tensor]) -> None:
+        config = self.config
+        crops = [p[:, : config.crop, : config.crop] for p in pictures[: config.validation]]
+        images = torch.stack(crops).float().div_(127.5).sub_(1.0)
+        rng = np.random.default_rng(config.seed)
+        maps = [self.maps.encode(part, self.rate).cpu() for part in images.split(16)]
+        tokens = self._windows(torch.cat(maps), rng)
+        gaps = torch.zeros(tokens.shape, dtype=torch.bool)
+        for row in gaps:
+            masked = math.ceil(config.validation_ratio * len(row))
+            row[torch.from_numpy(rng.permutation(len(row))[:masked])] = True
+        self.shown = tokens.masked_fill(gaps, self.size)
+        self.asked, self.wanted = gaps.nonzero(as_tuple=True), tokens[gaps]
+        frequencies = self.maps.log2_frequencies()[self.rate]
+        self.plain = -frequencies[self.wanted].mean().item()
+
+    def _log(self, loss: float) -> None:
+        bits, hits = self.validation_figures()
+        row = {
+            "step": self.step,
+            "seconds": round(self.seconds, 1),
+            "loss": round(loss, 4),  # bits of a masked index
+            "bits": round(bits, 4),
+            "bits_by_frequencies": round(self.plain, 4),
+            "hits": round(hits, 4),
+        }
+        append_row(self.log_path, row)
+        print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
+
+    def _save(self) -> None:
+        state = {
+            "config": asdict(self.config),
+            "fingerprint": self.maps.fingerprint.hex(),
+            "rate": self.rate,
+            "step": self.step,
+            "seconds": self.seconds,
+            "gpt": self.gpt.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "commits": self.commits,
+        }
+        part = self.state_path.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.state_path)
+
+    def _resume(self) -> None:
+        state = torch.load(self.state_path, map_location="cpu", weights_only=True)
+        ours = (asdict(self.config), self.maps.fingerprint.hex(), self.rate)
+        if (state["config"], state["fingerprint"], state["rate"]) != ours:
+            raise CodecError(
+                f"{self.state_path} belongs to other weights or settings: "
+                "remove it or choose another -o"
+            )
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.gpt.load_state_dict(state["gpt"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.commits = state["commits"]
+
+
+def index_maps(weights: LadderWeights, quality: int) -> IndexMaps:
+    """The encoder of one quality alone.
+
+    Raises:
+        CodecError: when the weights have no such quality.
+    """
+    if quality not in weights.qualities:
+        raise CodecError(f"these weights have qualities {weights.qualities}, not {quality}")
+    others = {f".{q}" for q in weights.qualities if q != quality}
+    tensors = {
+        name: value
+        for name, value in weights.tensors.items()
+        if not (name.startswith(("codebooks", "log2_frequencies")) and name[-2:] in others)
+    }
+    return IndexMaps(dataclasses.replace(weights, tensors=tensors))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train and export; see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m compressai_vq.training.raster_transformer")
+    parser.add_argument("--data", nargs="+", required=True, help="folders or tar files")
+    parser.add_argument("--validation", nargs="+", required=True, help="not trained on")
+    parser.add_argument("--weights", type=Path, help="of the codec; default: the packaged ones")
+    parser.add_argument("-q", "--quality", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=1500)
+    for name in ("batch", "layers", "heads", "width"):
+        default = RasterConfig.__dataclass_fields__[name].default
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"default: {default}")
+    parser.add_argument("--crop", type=int, default=RasterConfig.crop, help="pixels a side")
+    parser.add_argument("--learning-rate", type=float, default=RasterConfig.learning_rate)
+    parser.add_argument("--threads", type=int, default=0, help="default: all cores")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="safetensors file")
+    arguments = parser.parse_args(argv)
+    try:
+        _run(arguments)
+    except (CodecError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    torch.set_flush_denormal(True)
+    names = ("steps", "batch", "crop", "layers", "heads", "width", "learning_rate")
+    config = RasterConfig(**{name: getattr(arguments, name) for name in names})
+    if config.steps < 1 or config.batch < 1:
+        raise CodecError("--steps and --batch must be at least 1")
+    if config.heads < 1 or config.width % config.heads:
+        raise CodecError(f"{config.heads} heads cannot share {config.width} channels")
+    if config.crop % _STRIDE or config.crop < config.window * _STRIDE:
+        raise CodecError(
+            f"--crop must be a multiple of {_STRIDE} and hold a window of "
+            f"{config.window * _STRIDE} pixels"
+        )
+    if arguments.weights:
+        weights = LadderWeights.load(arguments.weights)
+    else:
+        weights = pretrained_weights(_ARCHITECTURE)
+    maps = index_maps(weights, arguments.quality)
+    pictures = load_photographs(arguments.data, config.crop)
+    validation = load_photographs(arguments.validation, config.crop)
+    RasterRun(maps, config, arguments.output, pictures, validation).export(arguments.data)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

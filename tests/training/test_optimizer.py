@@ -1,0 +1,79 @@
+"""Which optimizer has which weights, and what Muon does to a convolution."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from compressai_vq.training.optimizer import MuonAndAdamW, as_matrix, make_optimizer
+
+
+def _network(channels_last: bool) -> nn.Sequential:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(8, 64, 3, padding=1),
+        nn.Conv2d(64, 96, 3, padding=1),
+        nn.Conv2d(96, 64, 1),
+        nn.Conv2d(64, 12, 3, padding=1),
+    )
+    if channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_hidden_convolutions_move_alike_in_all_directions(channels_last: bool) -> None:
+    network = _network(channels_last)
+    before = [p.detach().clone() for p in network.parameters()]
+    optimizer = make_optimizer("muon", network, 0.01)
+    for parameter in network.parameters():
+        size = len(parameter)
+        sizes = torch.linspace(0.05, 1, size).view(size, *[1] * (parameter.ndim - 1))
+        parameter.grad = (0.5 + torch.rand_like(parameter)) * torch.randn_like(parameter) * sizes
+    optimizer.step()
+    for index, (old, new) in enumerate(zip(before, network.parameters(), strict=True)):
+        if index in (2, 4):  # the two hidden weights
+            step = (old * (1 - 0.01 * 0.01) - new.detach()).flatten(1)
+            values = torch.linalg.svdvals(step / (0.2 * max(step.shape) ** 0.5 * 0.01))
+            # Those of the gradient span more than one order of magnitude.
+            assert values.min() > 0.4 and values.max() < 1.4
+        else:  # AdamW's first step: the learning rate, by sign
+            step = (old * (1 - 0.01 * 0.01) - new.detach()).abs()
+            assert torch.allclose(step, torch.full_like(step, 0.01), rtol=0.05)
+
+
+def test_a_gradient_in_another_layout_gives_the_same_step() -> None:
+    networks = [_network(True), _network(True)]
+    gradients = [torch.randn_like(p) for p in networks[0].parameters()]
+    for network, layout in zip(
+        networks, (torch.channels_last, torch.contiguous_format), strict=True
+    ):
+        optimizer = MuonAndAdamW(network, 0.01)
+        for parameter, gradient in zip(network.parameters(), gradients, strict=True):
+            four = gradient.ndim == 4
+            parameter.grad = gradient.contiguous(memory_format=layout) if four else gradient
+        optimizer.step()
+    for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_matrix_is_a_view_of_its_filters() -> None:
+    for channels_last in (False, True):
+        weight = _network(channels_last)[1].weight.detach()
+        matrix = as_matrix(weight, weight)
+        assert matrix.shape == (96, 64 * 9)
+        assert matrix.data_ptr() == weight.data_ptr()
+
+
+def test_frozen_parameters_stay() -> None:
+    network = _network(True)
+    network[1].requires_grad_(False)
+    before = network[1].weight.clone()
+    optimizer = make_optimizer("muon", network, 0.01)
+    F.relu(network(torch.randn(1, 8, 4, 4))).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    assert torch.equal(network[1].weight, before)
+    assert all(p.grad is None for p in network.parameters())
