@@ -4,7 +4,7 @@ It belongs to one quality of a codec's weights, and serves to compare with: see
 ``compressai_vq/prior/raster_transformer.py``::
 
     python -m compressai_vq.training.raster_transformer --data DIR_OR_TAR... \\
-        --validation TAR -q 9 --steps 1500 -o TRANSFORMER.safetensors
+        --validation TAR -q 9 --steps 2000 -o TRANSFORMER.safetensors
 
 Beside the weights file lie ``.csv`` (the log), ``.json`` (where it comes from) and, until it
 is done, ``.state.pt``, from which the same command goes on where it was interrupted.
@@ -31,7 +31,7 @@ from ..errors import CodecError
 from ..ladder_weights import LadderWeights
 from ..precision import has_fast_bf16
 from ..pretrained import pretrained_weights
-from ..prior.raster_transformer import RasterTransformer, logits_at, new_gpt
+from ..prior.raster_transformer import GPT, RasterTransformer, logits_at, new_gpt
 from .log import append_row, read_rows
 from .photographs import load_photographs
 from .prior.index_maps import IndexMaps
@@ -39,15 +39,17 @@ from .source_commit import source_commit
 
 _ARCHITECTURE = "mao2024-vqgan-lite"
 _STRIDE = 16  # pixels of an index
+_TABLE_SCALE = 0.05  # standard deviation of the tables at the start
 
 
 @dataclass(frozen=True)
 class RasterConfig:
-    """Settings; the defaults suit an hour of a CPU core."""
+    """Settings; the defaults suit a CPU core and less than an hour."""
 
     steps: int
-    batch: int = 32  # windows a step, each of another photograph
-    crop: int = 288  # pixels a side that are encoded; a window is cut out of their map
+    batch: int = 8  # crops a step
+    masks: int = 2  # windows that are cut out of a crop, with gaps of their own each
+    crop: int = 288  # pixels a side; more than a window has, so that it falls anywhere
     window: int = 16  # indices a side
     layers: int = 4
     heads: int = 4
@@ -72,6 +74,26 @@ def draw_gaps(count: int, positions: int, rng: np.random.Generator) -> Tensor:
         masked = math.ceil((1 - rng.random()) * positions)
         row[torch.from_numpy(rng.permutation(positions)[:masked])] = True
     return gaps
+
+
+@torch.no_grad()
+def start_from_codewords(gpt: GPT, codewords: Tensor, seed: int) -> None:
+    """Set the tables of input and output to one random projection of the codewords, in place.
+
+    What is learned about one codeword then serves those like it from the first step on.  In
+    the paper's much longer training that is not needed.
+
+    Args:
+        gpt: the transformer.
+        codewords: fp32 (K, D).
+        seed: of the projection.
+    """
+    tables = (gpt.tok_emb.weight, gpt.head.weight)
+    scaled = (codewords - codewords.mean(0)) / codewords.std(0).clamp(min=1e-6)
+    shape = (codewords.shape[1], tables[0].shape[1])
+    projection = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    for table in tables:
+        table[: len(codewords)] = scaled @ projection * (_TABLE_SCALE / math.sqrt(shape[0]))
 
 
 class RasterRun:
@@ -100,9 +122,11 @@ class RasterRun:
         self.output = output
         self.state_path, self.log_path = (output.with_suffix(s) for s in (".state.pt", ".csv"))
         (self.rate,) = maps.rates
-        self.size = len(maps.codewords()[self.rate])
+        codewords = maps.codewords()[self.rate]
+        self.size = len(codewords)
         torch.manual_seed(config.seed)
         self.gpt = new_gpt(self.size, config.window, config.layers, config.heads, config.width)
+        start_from_codewords(self.gpt, codewords, config.seed)
         self.optimizer = torch.optim.AdamW(self._groups(), config.learning_rate, betas=(0.9, 0.95))
         self.step, self.seconds = 0, 0.0
         self.commits: list[str] = []
@@ -116,6 +140,8 @@ class RasterRun:
     def train(self, save_every: int = 100) -> RasterTransformer:
         """Train to the configured number of steps."""
         self.output.parent.mkdir(parents=True, exist_ok=True)
+        if not self.step:
+            self.log_path.unlink(missing_ok=True)  # of an earlier run that was finished
         losses, started = [], time.monotonic()
         while self.step < self.config.steps:
             losses.append(self._train_step())
@@ -145,7 +171,7 @@ class RasterRun:
             "data": [Path(path).name for path in data],
             "commits": self.commits,
             "steps": self.step,
-            "windows": self.step * self.config.batch,
+            "windows": self.step * self.config.batch * self.config.masks,
             "hours": round(self.seconds / 3600, 2),
             "metrics": read_rows(self.log_path)[-1],  # validation, bits an index
             "config": asdict(self.config),
@@ -169,7 +195,7 @@ class RasterRun:
             group["lr"] = self._learning_rate()
         maps = self.maps.batch(self.pictures, config.batch, config.crop, config.seed, self.step)
         rng = np.random.default_rng((config.seed, self.step, 1))
-        tokens = self._windows(maps[self.rate].cpu(), rng)
+        tokens = self._windows(maps[self.rate].cpu().repeat(config.masks, 1, 1), rng)
         gaps = draw_gaps(len(tokens), tokens.shape[1], rng)
         with self._precision():
             shown = tokens.masked_fill(gaps, self.size)
@@ -293,7 +319,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--validation", nargs="+", required=True, help="not trained on")
     parser.add_argument("--weights", type=Path, help="of the codec; default: the packaged ones")
     parser.add_argument("-q", "--quality", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=2000)
     for name in ("batch", "layers", "heads", "width"):
         default = RasterConfig.__dataclass_fields__[name].default
         parser.add_argument(f"--{name}", type=int, default=default, help=f"default: {default}")
@@ -304,6 +330,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         _run(arguments)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on", file=sys.stderr)
+        return 130
     except (CodecError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -316,6 +345,8 @@ def _run(arguments: argparse.Namespace) -> None:
     torch.set_flush_denormal(True)
     names = ("steps", "batch", "crop", "layers", "heads", "width", "learning_rate")
     config = RasterConfig(**{name: getattr(arguments, name) for name in names})
+    if arguments.output.suffix != ".safetensors":  # files beside it differ in the ending
+        raise CodecError(f"{arguments.output} must end in .safetensors: choose another -o")
     if config.steps < 1 or config.batch < 1:
         raise CodecError("--steps and --batch must be at least 1")
     if config.heads < 1 or config.width % config.heads:

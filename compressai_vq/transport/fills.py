@@ -3,10 +3,12 @@
 ``nearest``: the closest index that arrived.  ``frequent``: the codeword that is used most.
 ``prior``: by the index prior, from everything around a gap, in a few passes; after each, the
 guesses that it is surest of count as known for the others (as MaskGIT decodes, Chang et al.,
-2022; Mao et al., 2024, section 2.3, fill one gap after the other instead).
+2022; Mao et al., 2024, section 2.3, fill one gap after the other instead: to compare with,
+that is ``prior.raster_transformer``'s ``fill``, which needs weights of its own).
 
 Each fill also says how far it trusts each guess, in (0, 1].  All of it is arithmetic on
-integers, or on fp64 in a fixed order: the same packets give the same indices everywhere.
+integers, or on fp64 in a fixed order: the same packets give the same indices everywhere
+(the transformer's is not, and may guess otherwise elsewhere).
 """
 
 from __future__ import annotations
@@ -93,4 +95,6 @@ def _guess(network: PriorNetwork, known: Tensor, gaps: Tensor, rate: int) -> tup
 
 
 FILLS: dict[str, Fill] = {"prior": prior, "nearest": nearest, "frequent": frequent}
-"""By the names that the command line takes."""
+"""By the names that the command line takes.  What measures fills adds ``transformer``, the fill
+of a ``RasterTransformer``, when it is given weights for it.
+"""

@@ -1,0 +1,53 @@
+"""``compressai-vq export-onnx``: networks and tables for other runtimes and the decoder page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..errors import CodecError
+from ..ladder_weights import LadderWeights
+from ..pretrained import pretrained_weights
+from ..prior.prior_weights import packaged_prior
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command's arguments."""
+    parser = commands.add_parser("export-onnx", help="the lite networks as ONNX, with tables")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="safetensors file (default: the package's)"
+    )
+    parser.add_argument(
+        "--prior", type=Path, metavar="FILE",
+        help="index prior of these weights (default: the package's, if it has one)",
+    )  # fmt: skip
+    parser.add_argument(
+        "-q", "--qualities", default="", help="whose codebooks, such as 1,5,9 (default: all)"
+    )
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite existing files")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the folder."""
+    from ..onnx_export import ARCHITECTURE, export_onnx
+
+    folder: Path = arguments.output
+    if folder.exists() and not folder.is_dir():
+        raise CodecError(f"{folder} is a file; the export needs a folder")
+    if (folder / "codec.safetensors").exists() and not arguments.force:
+        raise CodecError(f"{folder} holds an export already; --force overwrites it")
+    if arguments.weights is None:
+        weights = pretrained_weights(ARCHITECTURE)
+    else:
+        weights = LadderWeights.load(arguments.weights)
+    prior = packaged_prior(weights) if arguments.prior is None else arguments.prior
+    try:
+        qualities = [int(q) for q in arguments.qualities.split(",") if q]
+    except ValueError:
+        raise CodecError(f"qualities are numbers such as 1,5,9: {arguments.qualities}") from None
+    for path in export_onnx(weights, folder, qualities, prior):
+        print(f"{path}: {path.stat().st_size} bytes")
+    return 0
