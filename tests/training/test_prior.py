@@ -228,6 +228,26 @@ def test_a_run_of_other_weights_is_not_resumed(tmp_path: Path) -> None:
         PriorRun(other, TINY, tmp_path, pictures(), pictures())
 
 
+def test_a_new_run_goes_on_from_the_prior_of_another_codec(tmp_path: Path) -> None:
+    first = PriorRun(Slopes(), TINY, tmp_path / "first", pictures(), pictures())
+    learned = first.train(2)
+    other = Slopes()
+    other.fingerprint = bytes(32)
+    words = {rate: 2 * words for rate, words in Slopes().codewords().items()}
+    other.codewords = lambda: words  # type: ignore[method-assign]
+    start = tmp_path / "first" / "state.pt"
+    again = PriorRun(other, TINY, tmp_path / "again", pictures(), pictures(), start=start)
+    fresh = PriorRun(other, TINY, tmp_path / "fresh", pictures(), pictures()).model.state_dict()
+    for name, value in again.model.state_dict().items():
+        kept = fresh if name.startswith("codewords_") else learned
+        assert torch.equal(value, kept[name]), name
+    again.train(2)
+    export(tmp_path / "again", words, ["some.tar"], tmp_path / "again.safetensors")
+    facts = json.loads((tmp_path / "again.json").read_text())
+    assert facts["start"]["steps"] == facts["steps"] == TINY.steps
+    assert "--start" in facts["commands"][0]
+
+
 def test_a_step_on_real_maps(tmp_path: Path) -> None:
     config = dataclasses.replace(TINY, steps=1, crop=64, batch=1)
     run = PriorRun(few_rates(), config, tmp_path, [photograph(64, 80)], [photograph(64, 80)])
@@ -256,6 +276,7 @@ def test_command_trains_and_exports(tmp_path: Path) -> None:
     assert prior.network.sizes == {1: 16, 8: 2048}
 
 
-def test_packaged_config_is_complete() -> None:
-    config = PriorConfig.load(CONFIGS / "prior.toml")
+@pytest.mark.parametrize("name", ["prior.toml", "prior-again.toml"])
+def test_packaged_config_is_complete(name: str) -> None:
+    config = PriorConfig.load(CONFIGS / name)
     assert config.crop % 16 == 0 and config.quantize_from < config.steps

@@ -32,6 +32,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--validation", nargs="+", required=True, help="not trained on")
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--weights", type=Path, help="of the codec; default: the packaged ones")
+    parser.add_argument(
+        "--start", type=Path, metavar="STATE", help="state.pt of an earlier codec's prior"
+    )
     parser.add_argument("--config", type=Path, default=_CONFIG, help="default: the packaged one")
     parser.add_argument("--threads", type=int, default=0, help="default: all cores")
     parser.add_argument("--device", default="cpu", help="where training runs")
@@ -49,7 +52,8 @@ def main(argv: list[str] | None = None) -> None:
     pictures = load_photographs(arguments.data, config.crop)
     validation = load_photographs(arguments.validation, config.crop)
     folder = arguments.runs / "prior"
-    PriorRun(maps, config, folder, pictures, validation, arguments.device).train()
+    run = PriorRun(maps, config, folder, pictures, validation, arguments.device, arguments.start)
+    run.train()
     output = arguments.output or folder / "prior.safetensors"
     export(folder, maps.codewords(), arguments.data, output)
 

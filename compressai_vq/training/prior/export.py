@@ -86,15 +86,26 @@ def _provenance(
     last = read_rows(run / "log.csv")[-1]
     names = [Path(path).name for path in data]
     command = "python -m compressai_vq.training.prior"
+    command += f" --data {' '.join(names)} --validation VALIDATION --runs RUNS"
+    start = state.get("start")
+    if start is not None:
+        command += " --config CONFIG --start EARLIER/prior/state.pt"
     return {
         "fingerprint": fingerprint.hex(),
         "codec": state["fingerprint"],
         "data": names,
-        "commands": [f"{command} --data {' '.join(names)} --validation VALIDATION --runs RUNS"],
+        "commands": [command],
+        **_amounts(state, len(state["rates"])),
+        "metrics": last,  # validation, bits an index
+        "start": None if start is None else _amounts(start, len(state["rates"])),
+    }
+
+
+def _amounts(state: dict[str, Any], rates: int) -> dict[str, Any]:
+    return {
         "commits": state["commits"],
         "steps": state["step"],
-        "crops": state["step"] * state["config"]["batch"] * len(state["rates"]),
+        "crops": state["step"] * state["config"]["batch"] * rates,
         "hours": round(state["seconds"] / 3600, 2),
-        "metrics": last,  # validation, bits an index
         "config": state["config"],
     }

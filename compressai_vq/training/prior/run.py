@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ class PriorRun:
         pictures: training photographs, uint8 (3, H, W).
         validation: photographs for the log.
         device: where training runs.
+        start: ``state.pt`` of another run, of the same sizes, whose averaged weights a new run
+            goes on from: a codec that was trained further has nearly the same index maps.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class PriorRun:
         pictures: list[Tensor],
         validation: list[Tensor],
         device: str | torch.device = "cpu",
+        start: Path | None = None,
     ) -> None:
         self.maps, self.config, self.folder = maps, config, folder
         self.pictures, self.device = pictures, torch.device(device)
@@ -57,6 +61,9 @@ class PriorRun:
         self.step = 0
         self.seconds = 0.0
         self.commits: list[str] = []
+        self.start: dict[str, Any] | None = None
+        if start is not None and not (folder / "state.pt").exists():
+            self._go_on_from(start)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
         self._prepare_validation(validation, frequencies)
         folder.mkdir(parents=True, exist_ok=True)
@@ -170,6 +177,13 @@ class PriorRun:
         append_row(self.folder / "log.csv", row)
         print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
 
+    def _go_on_from(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        taken = {k: v for k, v in state["average"].items() if not k.startswith("codewords_")}
+        self.model.load_state_dict(taken, strict=False)
+        known = ("config", "step", "seconds", "commits", "fingerprint", "start")
+        self.start = {name: state[name] for name in known if name in state}
+
     def _save(self) -> None:
         state = {
             "config": asdict(self.config),
@@ -181,6 +195,7 @@ class PriorRun:
             "commits": self.commits,
             "fingerprint": self.maps.fingerprint.hex(),
             "rates": self.maps.rates,
+            "start": self.start,
         }
         part = self.folder / "state.part"
         torch.save(state, part)
@@ -195,6 +210,7 @@ class PriorRun:
         self.average = state["average"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.commits = state["commits"]
+        self.start = state.get("start")
 
 
 def _bits(logits: Tensor, indices: Tensor) -> Tensor:
