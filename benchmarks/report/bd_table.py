@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from benchmarks.codecs import OURS
 from compressai_vq.metrics.bjontegaard import BjontegaardDelta, bd_metric, bd_rate
 
+from .baselines import MARKS
 from .published import Published, PublishedRow
 from .results import Curve, dataset_title
 from .tables import NOTHING, Table, signed
 
 
-def bd_table(dataset: str, curves: dict[str, Curve], published: Published) -> Table:
+def bd_table(
+    dataset: str,
+    curves: dict[str, Curve],
+    published: Published,
+    trained: Mapping[str, str] | None = None,
+) -> Table:
     """BD-rate and BD-LPIPS of our codec against each baseline, and over which range.
 
     The paper's rows come first, in its order, whether or not they were run; codecs that it
     does not have follow.
+
+    Args:
+        dataset: its folder's name.
+        curves: by codec.
+        published: the paper's figures.
+        trained: codec to a sentence on its training, for the notes.
     """
-    rows, done = [], {OURS}
+    trained, rows, done = trained or {}, [], {OURS}
+    asked = [key for row in published.table(dataset) for key in row.codecs]
+    marks = dict(zip([k for k in asked if k in curves and k in trained], MARKS, strict=False))
+    labels = {key: f"{curve.label}{marks.get(key, '')}" for key, curve in curves.items()}
     for row in published.table(dataset):
         run = [key for key in row.codecs if key in curves]
         done.update(row.codecs)
         for key in run:
-            rows.append([curves[key].label, *_measured(curves, key), *_published(row)])
+            rows.append([labels[key], *_measured(curves, key), *_published(row)])
         if not run:
             why = row.reason or "not run"
             rows.append([row.baseline, why, *[NOTHING] * 3, *_published(row)])
-    for key, curve in curves.items():
+    for key in curves:
         if key not in done:
-            rows.append([curve.label, *_measured(curves, key), NOTHING, NOTHING])
+            rows.append([labels[key], *_measured(curves, key), NOTHING, NOTHING])
     title = published.set_title(dataset)
     notes = [
         "Below 0 our codec is better: fewer bits at equal LPIPS (AlexNet), or lower LPIPS at "
@@ -43,6 +60,7 @@ def bd_table(dataset: str, curves: dict[str, Curve], published: Published) -> Ta
             f"The published figures are those of the paper's own codec and runs on "
             f"{title}{other}; nothing of them was measured here."
         )
+    notes += [f"{mark} {trained[key]}" for key, mark in marks.items()]
     return Table(
         name=f"bd-{dataset}",
         caption=f"BD-rate and BD-LPIPS of our codec on {dataset_title(dataset)}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .baselines import training_notes
 from .bd_table import bd_table
 from .page import DatasetSection, Report
 from .plots import rd_plots
@@ -21,13 +22,13 @@ def build_report(folder: Path, published: Published | None = None) -> Report:
         CodecError: when there are no results, or one of the files is not a result file.
     """
     published = published or Published()
-    results = load_results(folder)
+    results, trained = load_results(folder), training_notes(folder)
     sections = [
         DatasetSection(
             key=dataset,
             title=dataset_title(dataset),
             plots=rd_plots(dataset, curves, published),
-            bd_table=bd_table(dataset, curves, published),
+            bd_table=bd_table(dataset, curves, published, trained),
             times=times(dataset, curves, folder),
         )
         for dataset, curves in results.items()

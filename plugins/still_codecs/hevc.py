@@ -8,48 +8,33 @@ sets are some tens of bytes longer than BPG's own header.
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from compressai_vq.errors import CodecError
-
 from .colour_planes import COLOURS
-from .ffmpeg import YUV444_8, FFmpeg
-from .still_picture import StillPictureCodec
+from .ffmpeg import YUV444_8
+from .ffmpeg_codec import FFmpegCodec
 
-_STREAM = "hevc"
 # Rate control would lower an intra picture's QP against the one given (ipratio), and
 # wavefronts would cost bytes for threads that are not used.
 _SETTINGS = "ipratio=1:keyint=1:info=0:wpp=0:pools=none:frame-threads=1:log-level=error"
 
 
-class HEVC(StillPictureCodec):
-    """libx265 as BPG uses it; qualities are QPs, high for small files.
-
-    Raises:
-        CodecError: when there is no ffmpeg with libx265.
-    """
+class HEVC(FFmpegCodec):
+    """libx265 as BPG uses it; qualities are QPs, 0 to 51."""
 
     label = "HEVC intra (x265, 4:4:4), as in BPG"
     extension = ".265"
     qualities = (51, 47, 43, 39)
+    standard, highest_qp = "HEVC", 51
+    encoder, stream, planes = "libx265", "hevc", YUV444_8
 
     def __init__(self) -> None:
-        self._ffmpeg = FFmpeg()
-        self._ffmpeg.require_encoder("libx265")
+        super().__init__()
         self.description = (
             f"libx265 of {self._ffmpeg.version}, preset placebo, tune ssim, one thread, 8-bit "
             f"4:4:4, {COLOURS}; raw bitstream with parameter sets; quality is QP, and 51 is the "
             "highest QP that HEVC has"
         )
 
-    def compress(self, picture: Tensor, quality: int) -> bytes:
-        """A picture, uint8 (3, H, W), to a bitstream; ``quality`` is QP, 0 to 51."""
-        if not 0 <= quality <= 51:
-            raise CodecError(f"HEVC takes qualities (QP) 0 to 51, not {quality}")
-        options = ["-c:v", "libx265", "-preset", "placebo", "-tune", "ssim"]
-        options += ["-x265-params", f"qp={quality}:{_SETTINGS}"]
-        return self._ffmpeg.encode(picture, YUV444_8, options, _STREAM)
-
-    def decompress(self, data: bytes) -> Tensor:
-        """A bitstream to the picture, uint8 (3, H, W)."""
-        return self._ffmpeg.decode(data, YUV444_8, _STREAM)
+    def options(self, quality: int) -> list[str]:
+        """See :class:`FFmpegCodec`."""
+        options = ["-preset", "placebo", "-tune", "ssim"]
+        return [*options, "-x265-params", f"qp={quality}:{_SETTINGS}"]

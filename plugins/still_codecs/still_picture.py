@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from compressai_vq.errors import CodecError
+
 EXTRA = "pip install 'compressai-vq[baselines]'"
 
 
@@ -43,3 +45,9 @@ class StillPictureCodec(ABC):
         Raises:
             CodecError: when the file cannot be decoded.
         """
+
+
+def check_qp(standard: str, quality: int, highest: int) -> None:
+    """Raise CodecError unless a quality is a QP of this standard: 0 to ``highest``."""
+    if not 0 <= quality <= highest:
+        raise CodecError(f"{standard} takes qualities (QP) 0 to {highest}, not {quality}")

@@ -21,7 +21,7 @@ from compressai_vq.errors import CodecError
 
 from . import external
 from .colour_planes import COLOURS, from_planes, to_planes
-from .still_picture import StillPictureCodec
+from .still_picture import StillPictureCodec, check_qp
 
 CONFIG_VARIABLE = "VTM_CONFIG"
 _CONFIG = "encoder_intra_vtm.cfg"
@@ -59,8 +59,7 @@ class VTM(StillPictureCodec):
 
     def compress(self, picture: Tensor, quality: int) -> bytes:
         """A picture, uint8 (3, H, W), to a file; ``quality`` is QP, 0 to 63."""
-        if not 0 <= quality <= 63:
-            raise CodecError(f"VTM takes qualities (QP) 0 to 63, not {quality}")
+        check_qp("VTM", quality, 63)
         height, width = picture.shape[1:]
         with tempfile.TemporaryDirectory() as folder:
             source, target = Path(folder, "picture.yuv"), Path(folder, "picture.bin")

@@ -17,40 +17,36 @@ from torch import Tensor
 from compressai_vq.errors import CodecError
 
 from .colour_planes import COLOURS
-from .ffmpeg import YUV420_10, FFmpeg
-from .still_picture import StillPictureCodec
-
-_STREAM = "vvc"
+from .ffmpeg import YUV420_10
+from .ffmpeg_codec import FFmpegCodec
 
 
-class VVC(StillPictureCodec):
-    """libvvenc at preset medium, 10-bit 4:2:0; qualities are QPs, high for small files.
-
-    Raises:
-        CodecError: when there is no ffmpeg with libvvenc.
-    """
+class VVC(FFmpegCodec):
+    """libvvenc at preset medium, 10-bit 4:2:0; qualities are QPs, 0 to 63."""
 
     label = "VVC (libvvenc)"
     extension = ".266"
     qualities = (63, 60, 57, 54, 50, 45)
+    standard, highest_qp = "VVC", 63
+    encoder, stream, planes = "libvvenc", "vvc", YUV420_10
 
     def __init__(self) -> None:
-        self._ffmpeg = FFmpeg()
-        self._ffmpeg.require_encoder("libvvenc")
+        super().__init__()
         self.description = (
             f"libvvenc (not VTM) of {self._ffmpeg.version}, preset medium, one thread, "
             f"10-bit 4:2:0, {COLOURS}, perceptual QP adaptation as by default; "
             "raw bitstream; quality is QP"
         )
 
+    def options(self, quality: int) -> list[str]:
+        """See :class:`FFmpegCodec`."""
+        options = ["-preset", "medium", "-qp", str(quality), "-qpa", "1"]
+        # Wavefronts cost bytes, for threads that are not used.
+        return [*options, "-vvenc-params", "wavefrontsynchro=0"]
+
     def compress(self, picture: Tensor, quality: int) -> bytes:
         """A picture, uint8 (3, H, W), to a bitstream; ``quality`` is QP, 0 to 63."""
-        if not 0 <= quality <= 63:
-            raise CodecError(f"VVC takes qualities (QP) 0 to 63, not {quality}")
-        options = ["-c:v", "libvvenc", "-preset", "medium", "-qp", str(quality), "-qpa", "1"]
-        # Wavefronts cost bytes, for threads that are not used.
-        options += ["-vvenc-params", "wavefrontsynchro=0"]
-        data = self._ffmpeg.encode(picture, YUV420_10, options, _STREAM)
+        data = super().compress(picture, quality)
         return data + bytes(picture.shape[2] % 2 + 2 * (picture.shape[1] % 2))
 
     def decompress(self, data: bytes) -> Tensor:
@@ -58,6 +54,6 @@ class VVC(StillPictureCodec):
         zeros = len(data) - len(data.rstrip(b"\0"))
         if zeros > 3:
             raise CodecError("the VVC file is damaged: it ends with more than three zeros")
-        picture = self._ffmpeg.decode(data, YUV420_10, _STREAM)
+        picture = super().decompress(data)
         height, width = picture.shape[1:]
         return picture[:, : height - zeros // 2, : width - zeros % 2]

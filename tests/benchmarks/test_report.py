@@ -24,6 +24,7 @@ from benchmarks.report.stored_images import StoredImages
 from benchmarks.report.streams import find_streams
 from benchmarks.report.tables import Table
 from benchmarks.report.vvc_check import interpolate, vvc_check
+from benchmarks.train_baselines.keep import keep
 from compressai_vq.errors import CodecError
 from plugins.still_codecs.still_picture import StillPictureCodec
 
@@ -136,6 +137,55 @@ def test_table_1_has_a_figure_or_the_reason_why_not(folder: Path) -> None:
     assert cells(table, "AVIF")[1] == "run on other images"
     for name in ("FCC", "SAVD"):
         assert cells(table, name)[1] == "no public runnable weights"
+
+
+def test_retrained_baselines_say_how_long_they_were_trained(folder: Path) -> None:
+    write_results(folder, "kodak", ["hific-lowrate"], ["a", "b"])
+    runs = folder / "runs"
+    for target, crops, bpp in (("0.02", 3000, 0.0214), ("0.045", 1200, 0.0437)):
+        facts = {
+            "target_bpp": float(target), "crops": crops, "hours": crops / 6000, "parameters": 7,
+            "photographs": 9, "commits": ["abc"], "training": {"bpp": bpp, "psnr": 20.0},
+            "settings": {"crop": 96},
+        }  # fmt: skip
+        path = runs / "hific" / f"hific-{target}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(facts))
+    keep(runs, folder / "baselines.json")
+    table = tables(folder)["bd-kodak"]
+    assert cells(table, "HiFiC")[0].endswith("\N{SUPERSCRIPT ONE}")
+    assert cells(table, "VVC")[0][-1].isascii()
+    assert table.notes[-1] == (
+        "\N{SUPERSCRIPT ONE} Trained on 3,000 crops of 96 pixels in 0.50 hours; bits per pixel in "
+        "training (target; crops seen by then): 0.044 (0.045; 1,200), 0.021 (0.02; 3,000)."
+    )
+    (folder / "baselines.json").write_text('{"hific-lowrate": [{}]}')
+    with pytest.raises(CodecError, match=r"baselines\.json .* make it anew"):
+        tables(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "run benchmarks.train_baselines"), ("{}", "no 'target_bpp'")]
+)
+def test_trainings_that_cannot_be_summarised(
+    tmp_path: Path, content: str | None, reason: str
+) -> None:
+    if content is not None:
+        (tmp_path / "hific").mkdir()
+        (tmp_path / "hific" / "hific-0.02.json").write_text(content)
+    with pytest.raises(CodecError, match=reason):
+        keep(tmp_path, tmp_path / "baselines.json")
+    assert not (tmp_path / "baselines.json").exists()
+
+
+def test_every_retrained_baseline_of_the_readme_has_its_training() -> None:
+    for dataset, curves in load_results(RESULTS).items():
+        table = tables(RESULTS)[f"bd-{dataset}"]
+        retrained = [curve for key, curve in curves.items() if key.endswith("-lowrate")]
+        notes = [note for note in table.notes if "Trained on" in note]
+        assert len(notes) == len(retrained)
+        for curve in retrained:
+            assert cells(table, curve.label)[0] != curve.label
 
 
 def test_bd_figures_are_those_of_curves_whose_answer_is_known(folder: Path) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import torch
 from PIL import Image
 
 from compressai_vq.architectures import Mao2024VQGANLite
+
+from .forked_tools import ForkedTools, can_fork
 
 
 @pytest.fixture(scope="session")
@@ -38,19 +43,67 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+TIMEOUT = 300.0
+
+
 def run_tool(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run ``python ARGUMENTS`` as a user would; nothing but the installed hook is loaded."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
     result = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
-        env=environment,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=TIMEOUT,
     )
     assert result.returncode == 0, result.stderr[-2000:]
     return result
+
+
+class Tool(Protocol):
+    """How a program is run: ``python ARGUMENTS`` in a folder."""
+
+    def __call__(
+        self, *arguments: object, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tool]:
+    """As :func:`run_tool`, without importing CompressAI again where that can be helped."""
+    if not can_fork():
+        yield run_tool
+        return
+    files = tmp_path_factory.mktemp("forked")
+    with ForkedTools(ENVIRONMENT) as parent:
+
+        def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+            words = [str(argument) for argument in arguments]
+            result = parent.run(words, cwd or Path.cwd(), files, TIMEOUT)
+            assert result.returncode == 0, result.stderr[-2000:]
+            return result
+
+        yield run
+
+
+LISTING = """
+import json
+import compressai.zoo, compressai.registry
+from compressai.zoo.image import model_architectures
+print(json.dumps({
+    "image_models": list(compressai.zoo.image_models),
+    "models": list(compressai.zoo.models),
+    "architectures": list(model_architectures),
+    "registry": list(compressai.registry.MODELS),
+}))
+"""
+
+
+@pytest.fixture(scope="session")
+def listing() -> dict[str, list[str]]:
+    """Every place where CompressAI lists models, in a Python that imported nothing of ours."""
+    return json.loads(run_tool("-c", LISTING).stdout)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,37 +9,41 @@ import pytest
 import torch
 from PIL import Image
 
-from .conftest import run_tool
+from .conftest import Tool
 
 pytest.importorskip("examples.codec", reason="this build of compressai ships no examples")
 
 
-def test_training_example(photographs: Path, tmp_path: Path) -> None:
-    arguments = ("-m", "mao2024-vqgan-lite", "-d", photographs, "-e", 2, "-n", 0)
-    sizes = ("--batch-size", 2, "--test-batch-size", 2, "--patch-size", 64, 64, "--seed", 0)
-    result = run_tool("-m", "examples.train", *arguments, *sizes, cwd=tmp_path)
-    losses = [
-        float(line.split("\tLoss:")[1].split("|")[0])
-        for line in result.stdout.splitlines()
-        if line.startswith("Test epoch")
-    ]
-    assert len(losses) == 2 and all(np.isfinite(losses))
-    state = torch.load(tmp_path / "checkpoint.pth.tar", weights_only=True)["state_dict"]
+def test_training_example(forked: Tool, photographs: Path, tmp_path: Path) -> None:
+    def train(*more: object) -> float:
+        """One epoch; the loss on the test pictures after it."""
+        result = forked(
+            "-m", "examples.train", "-m", "mao2024-vqgan-lite", "-d", photographs, "-n", 0,
+            "--batch-size", 2, "--test-batch-size", 2, "--patch-size", 64, 64, "--seed", 0,
+            *more, cwd=tmp_path,
+        )  # fmt: skip
+        (line,) = (t for t in result.stdout.splitlines() if t.startswith("Test epoch"))
+        return float(line.split("\tLoss:")[1].split("|")[0])
+
+    checkpoint = tmp_path / "checkpoint.pth.tar"
+    assert np.isfinite(train("-e", 1))
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
     assert state["index_coder.quantiles"].std() > 0, "the auxiliary optimizer did nothing"
-    resume = ("--checkpoint", tmp_path / "checkpoint.pth.tar", "-e", 3)
-    run_tool("-m", "examples.train", *arguments[:4], *resume, "-n", 0, *sizes, cwd=tmp_path)
-    run_tool(
+    assert np.isfinite(train("-e", 2, "--checkpoint", checkpoint))
+    again = torch.load(checkpoint, weights_only=True)
+    assert again["epoch"] == 1, "it did not go on"
+    forked(
         "-m", "compressai.utils.eval_model", "checkpoint", photographs / "test",
-        "-a", "mao2024-vqgan-lite", "-p", tmp_path / "checkpoint.pth.tar",
+        "-a", "mao2024-vqgan-lite", "-p", checkpoint,
     )  # fmt: skip
 
 
-def test_coding_example(photographs: Path, tmp_path: Path) -> None:
+def test_coding_example(forked: Tool, photographs: Path, tmp_path: Path) -> None:
     image = photographs / "test" / "china.png"
     coded, decoded = tmp_path / "china.bin", tmp_path / "china.png"
     codec = ("-m", "examples.codec")  # it knows qualities up to 8 only
-    run_tool(*codec, "encode", image, "--model", "mao2024-vqgan-lite", "-q", 8, "-o", coded)
-    run_tool(*codec, "decode", coded, "-o", decoded)
+    forked(*codec, "encode", image, "--model", "mao2024-vqgan-lite", "-q", 8, "-o", coded)
+    forked(*codec, "decode", coded, "-o", decoded)
     original = np.asarray(Image.open(image)).astype(float)
     result = np.asarray(Image.open(decoded)).astype(float)
     assert original.shape == result.shape

@@ -12,12 +12,11 @@ from PIL import Image
 
 from compressai_vq.plugins.hific.codec import HiFiC
 
-from .conftest import run_tool
-from .test_zoo_listing import LISTING
+from .conftest import Tool, run_tool
 
 
-def test_hific_is_listed_everywhere() -> None:
-    for place, names in json.loads(run_tool("-c", LISTING).stdout).items():
+def test_hific_is_listed_everywhere(listing: dict[str, list[str]]) -> None:
+    for place, names in listing.items():
         assert "hific" in names, place
 
 
@@ -26,13 +25,15 @@ def test_a_start_of_python_does_not_import_it() -> None:
     assert run_tool("-c", code).stdout.strip() == "[]"
 
 
-def test_eval_model_codes_with_a_checkpoint(photographs: Path, tmp_path: Path) -> None:
+def test_eval_model_codes_with_a_checkpoint(
+    forked: Tool, photographs: Path, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
     path = tmp_path / "small.pth"
     codec = HiFiC(latent_channels=6, widths=(4, 5, 6, 7, 8), blocks=2, hyper_channels=4)
     torch.save({"state_dict": codec.state_dict()}, path)
     arguments = ("checkpoint", photographs / "test", "-a", "hific", "-p", path)
-    results = json.loads(run_tool("-m", "compressai.utils.eval_model", *arguments).stdout)
+    results = json.loads(forked("-m", "compressai.utils.eval_model", *arguments).stdout)
     codec.eval().update(force=True)
     sizes = []
     for file in sorted((photographs / "test").iterdir()):

@@ -64,13 +64,32 @@ def _average(runs: Path, stage: str) -> dict[str, torch.Tensor]:
     return torch.load(runs / stage / "state.pt", weights_only=True)["average"]
 
 
-def test_two_processes_train_as_one(folder: Path, tmp_path: Path) -> None:
+# What torchrun runs, with processes that are copies: each need not import everything anew.
+AGENT = """
+import sys
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from compressai_vq.cli.__main__ import main
+config = LaunchConfig(
+    min_nodes=1, max_nodes=1, nproc_per_node=2, rdzv_backend="c10d",
+    rdzv_endpoint="localhost:0", start_method="fork",
+)
+sys.exit(elastic_launch(config, main)(sys.argv[1:]) != {0: 0, 1: 0})
+"""
+FORKED = ["-c", AGENT]
+TORCHRUN = [
+    "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0",
+    "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", "compressai_vq.cli",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "start", [FORKED, pytest.param(TORCHRUN, marks=pytest.mark.slow)], ids=["forked", "torchrun"]
+)
+def test_two_processes_train_as_one(start: list[str], folder: Path, tmp_path: Path) -> None:
     config = _config(tmp_path / "config.toml")
     arguments = ["train", "pretrain", "--data", str(folder), "--validation", str(folder)]
     arguments += ["--config", str(config), "--threads", "1", "--save-every", "2"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    torchrun += ["--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
-    command = [*torchrun, "-m", "compressai_vq.cli", *arguments, "--runs", str(tmp_path / "two")]
+    command = [sys.executable, *start, *arguments, "--runs", str(tmp_path / "two")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COMPRESSAI_VQ_AUTOLOAD": "0"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -74,12 +75,28 @@ def _train(
     return TrainingRun(pretrain_model(config), config, folder, pictures, pictures).train(3)
 
 
+@pytest.fixture(scope="module")
+def whole_runs(
+    pictures: list[Tensor], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The folders of uninterrupted runs of ``TINY``, by optimizer."""
+    folders = {}
+    for optimizer in OPTIMIZERS:
+        folders[optimizer] = tmp_path_factory.mktemp(optimizer)
+        _train(folders[optimizer], pictures, dataclasses.replace(TINY, optimizer=optimizer))
+    return folders
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_resumed_run_gives_the_weights_of_an_uninterrupted_one(
-    tmp_path: Path, pictures: list[Tensor], monkeypatch: pytest.MonkeyPatch, optimizer: str
+    tmp_path: Path,
+    whole_runs: dict[str, Path],
+    pictures: list[Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    optimizer: str,
 ) -> None:
     config = dataclasses.replace(TINY, optimizer=optimizer)
-    whole = _train(tmp_path / "whole", pictures, config)
+    whole = torch.load(whole_runs[optimizer] / "state.pt", weights_only=True)["average"]
     steps = TrainingRun._train_step
 
     def interrupted(run: TrainingRun) -> dict[str, float]:
@@ -115,8 +132,10 @@ def test_adversarial_run_resumes(
     assert any(not torch.equal(value, whole[name]) for name, value in again.items())
 
 
-def test_pretrain_finetune_export(tmp_path: Path, pictures: list[Tensor]) -> None:
-    _train(tmp_path / "pretrain", pictures)
+def test_pretrain_finetune_export(
+    tmp_path: Path, whole_runs: dict[str, Path], pictures: list[Tensor]
+) -> None:
+    shutil.copytree(whole_runs[TINY.optimizer], tmp_path / "pretrain")
     config = dataclasses.replace(TINY, unquantized=0, codewords=0, batch=9)
     model = cluster(ClusterConfig(), tmp_path, pictures)
     assert [len(model.codebook(rate).weight) for rate in model.rates] == [
