@@ -6,12 +6,17 @@ Every image is split into packets, some are lost, and what is left is painted.  
 same losses.  LPIPS (AlexNet) and DISTS are against the loss-free reconstruction and against the
 original.  Bursts are a Gilbert-Elliott channel's: a good state without loss and a bad one that
 loses everything and lasts ``--burst`` packets in the mean.
+
+A run that was interrupted goes on after the last image that it had finished: until the end,
+what is measured is in a file beside the output.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,18 +24,23 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.shared_metrics import Distances, SharedMetrics
 from compressai_vq.atomic_file import write_atomically
+from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import psnr
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.machine import describe_machine
+from compressai_vq.metrics.finished_rows import FinishedRows
 from compressai_vq.metrics.picture_metrics import PictureMetrics
 from compressai_vq.picture import ENDINGS, read_picture
 from compressai_vq.pretrained import pretrained_weights
 from compressai_vq.prior.prior_weights import PriorWeights
+from compressai_vq.prior.raster_transformer import RasterTransformer
+from compressai_vq.transport.assembly import assemble
 from compressai_vq.transport.fills import FILLS
 from compressai_vq.transport.packets import packetize
-from compressai_vq.transport.restoring import depacketize
+from compressai_vq.transport.restoring import restore
 
 RATES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 CHANNELS = ("random", "bursts")
@@ -72,7 +82,7 @@ def measure_image(
     data = codec.compress(picture, arguments.quality)
     packets = packetize(data, codec, arguments.mtu, arguments.packets)
     whole = codec.decompress(data)
-    to_whole, to_original = metrics.against(whole), metrics.against(picture)
+    distances = Distances(metrics, {"loss_free": whole, "original": picture})
     fills = [name for name in FILLS if name != "prior" or codec.prior is not None]
     rows = []
     # The image's name, not its place, is part of the seed: a subset loses the same packets.
@@ -81,8 +91,11 @@ def measure_image(
         for rate in RATES:
             lost = lost_packets(len(packets), rate, channel, arguments.burst, rng)
             arrived = [p for p, gone in zip(packets, lost, strict=True) if not gone]
+            assembled = assemble(arrived, codec)
+            received = None
             for fill in fills:
-                received = depacketize(arrived, codec, fill)
+                if received is None or assembled.lost.any():
+                    received = restore(assembled, codec, fill)
                 error = psnr(whole, received.picture)
                 rows.append(
                     {
@@ -92,14 +105,11 @@ def measure_image(
                         "fill": fill,
                         "packets": len(packets),
                         "lost_packets": sum(lost),
-                        "lost_indices": received.lost.float().mean().item(),
+                        "lost_indices": round(received.lost.float().mean().item(), 6),
                         "bytes": len(data),
                         "packet_bytes": sum(map(len, packets)),
-                        "psnr_to_loss_free": error if np.isfinite(error) else None,
-                        **{f"{k}_to_loss_free": v for k, v in to_whole(received.picture).items()},
-                        **{
-                            f"{k}_to_original": v for k, v in to_original(received.picture).items()
-                        },
+                        "psnr_to_loss_free": round(error, 4) if np.isfinite(error) else None,
+                        **{k: round(v, 6) for k, v in distances(received.picture).items()},
                     }
                 )
     return rows
@@ -120,60 +130,128 @@ def averages(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return table
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Measure and write the results."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.loss", description=__doc__)
+def as_text(report: dict[str, Any]) -> str:
+    """A report as JSON, with a line for each row of ``images``: there are a thousand."""
+    head = json.dumps({k: v for k, v in report.items() if k != "images"}, indent=1)
+    rows = ",\n  ".join(json.dumps(row) for row in report["images"])
+    return f'{head[:-2]},\n "images": [\n  {rows}\n ]\n}}\n'
+
+
+def add_codec_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is sent, in which packets, and what restores it."""
     parser.add_argument("folder", type=Path, help="images")
-    parser.add_argument("--images", type=int, help="only so many")
     parser.add_argument("-q", "--quality", type=int, default=9)
     parser.add_argument("--mtu", type=int, default=1200)
     parser.add_argument("--packets", type=int, default=16, help="at least so many of an image")
-    parser.add_argument("--burst", type=float, default=3.0, help="mean packets of a burst")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--prior", type=Path)
-    parser.add_argument("-o", "--output", type=Path)
-    arguments = parser.parse_args(argv)
+    parser.add_argument("--transformer", type=Path, help="weights of the fill 'transformer'")
+
+
+def codec_of(arguments: argparse.Namespace) -> tuple[FileCodec, RasterTransformer | None]:
+    """The codec of parsed :func:`add_codec_arguments`, and the transformer, now one of FILLS.
+
+    Raises:
+        CodecError: when weights cannot be read or do not fit each other.
+    """
     if arguments.weights is None:
         weights = pretrained_weights("mao2024-vqgan-lite")
     else:
         weights = LadderWeights.load(arguments.weights)
+    if arguments.quality not in weights.qualities:
+        raise CodecError(f"these weights have qualities {weights.qualities}: give one with -q")
     prior = None if arguments.prior is None else PriorWeights.load(arguments.prior)
     codec = FileCodec(weights, prior=prior)
-    paths = sorted(p for p in arguments.folder.iterdir() if p.suffix.lower() in ENDINGS)
-    paths = paths[: arguments.images]
+    if arguments.transformer is None:
+        return codec, None
+    transformer = RasterTransformer.load(arguments.transformer)
+    transformer.check_fits(weights, arguments.quality)
+    FILLS["transformer"] = transformer.fill
+    return codec, transformer
+
+
+def images_of(folder: Path) -> list[Path]:
+    """The images in a folder, by name.
+
+    Raises:
+        CodecError: when there are none.
+    """
+    paths = [] if not folder.is_dir() else sorted(folder.iterdir())
+    paths = [path for path in paths if path.suffix.lower() in ENDINGS]
     if not paths:
-        parser.error(f"{arguments.folder} holds no images")
-    metrics = PictureMetrics(METRICS)
-    rows: list[dict[str, Any]] = []
-    for path in tqdm(paths, disable=not sys.stderr.isatty(), unit="image"):
-        rows += measure_image(path, codec, arguments, metrics)
-    report = {
-        "name": weights.architecture,
-        "fingerprint": weights.fingerprint.hex(),
-        "prior": None if codec.prior is None else codec.prior.fingerprint.hex(),
-        "coding": codec.coding,
-        "dataset": {"folder": arguments.folder.resolve().name, "images": len(paths)},
-        "quality": arguments.quality,
-        "mtu": arguments.mtu,
-        "at_least": arguments.packets,
-        "burst": arguments.burst,
-        "seed": arguments.seed,
-        "machine": describe_machine(),
-        "results": averages(rows),
-        "images": rows,
-    }
-    text = json.dumps(report, indent=1) + "\n"
-    if arguments.output:
-        write_atomically(arguments.output, text.encode())
+        raise CodecError(f"{folder} holds no images")
+    return paths
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and write the results; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.loss", description=__doc__)
+    add_codec_arguments(parser)
+    parser.add_argument("--images", type=int, help="only so many")
+    parser.add_argument("--burst", type=float, default=3.0, help="mean packets of a burst")
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args(argv)
+    try:
+        report = measure(arguments)
+    except CodecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     for row in report["results"]:
         print(
-            f"{row['channel']:7} {row['rate']:5.0%} {row['fill']:9} "
+            f"{row['channel']:7} {row['rate']:5.0%} {row['fill']:11} "
             f"lpips {row['lpips_to_loss_free']:.4f} {row['lpips_to_original']:.4f} "
             f"dists {row['dists_to_loss_free']:.4f} {row['dists_to_original']:.4f} "
             f"overhead {row['packet_bytes'] - row['bytes']:.0f} bytes"
         )
     return 0
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure all images, or those that an interrupted run has left, and write the report.
+
+    Raises:
+        CodecError: for images and weights that cannot be used.
+    """
+    if not 1 <= arguments.burst < math.inf:
+        raise CodecError("--burst must be at least 1 packet, and finite")
+    codec, transformer = codec_of(arguments)
+    paths = images_of(arguments.folder)[: arguments.images]
+    settings: dict[str, Any] = {
+        "name": codec.weights.architecture,
+        "fingerprint": codec.weights.fingerprint.hex(),
+        "prior": None if codec.prior is None else codec.prior.fingerprint.hex(),
+        "transformer": None if transformer is None else transformer.fingerprint.hex(),
+        "coding": codec.coding,
+        "quality": arguments.quality,
+        "mtu": arguments.mtu,
+        "at_least": arguments.packets,
+        "burst": arguments.burst,
+        "seed": arguments.seed,
+    }
+    unfinished = arguments.output and arguments.output.with_suffix(".rows")
+    finished = FinishedRows(unfinished, settings)
+    rows: list[dict[str, Any]] = []
+    metrics: PictureMetrics | None = None
+    for path in tqdm(paths, disable=not sys.stderr.isatty(), unit="image"):
+        key = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        found = finished.get(key)
+        if found is None:
+            metrics = metrics or SharedMetrics(METRICS)
+            found = {"rows": measure_image(path, codec, arguments, metrics)}
+            finished.add(key, found)
+        rows += found["rows"]
+    report = {
+        **settings,
+        "dataset": {"folder": arguments.folder.resolve().name, "images": len(paths)},
+        "machine": describe_machine(),
+        "results": averages(rows),
+        "images": rows,
+    }
+    if arguments.output:
+        write_atomically(arguments.output, as_text(report).encode())
+        finished.remove()
+    return report
 
 
 if __name__ == "__main__":

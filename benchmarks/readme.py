@@ -3,8 +3,9 @@
     python -m benchmarks.readme            rewrite README.md
     python -m benchmarks.readme --check    exit 1 if it would change
 
-A block of README.md between ``<!-- figures NAME -->`` and ``<!-- end -->`` belongs to the
-function of that name below.
+What stands in README.md between ``<!-- figures NAME -->`` and ``<!-- end -->``, a block or a few
+words of a sentence (never at the start of a line: Markdown would take that line for HTML),
+belongs to the function of that name below.
 """
 
 from __future__ import annotations
@@ -17,12 +18,29 @@ import tomllib
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.codecs import OURS
 from benchmarks.environment import ROOT
+from benchmarks.loss_words import fuzz_sentence, loss_table, netem_sentence
+from benchmarks.report.published import Published
 from benchmarks.report.results import DATASETS
+from benchmarks.speed_words import speed_text
 from compressai_vq.training.log import read_rows
 
 RESULTS = ROOT / "benchmarks" / "results"
 WEIGHTS = ROOT / "compressai_vq" / "weights" / "mao2024-vqgan-lite.json"
+
+
+def rates() -> str:
+    """The range of rates with the index prior, in the words of a sentence."""
+    bpp = _load("prior-kodak.json")["results"]["bpp"]
+    return f"{min(bpp):.3f} to {max(bpp):.3f}"
+
+
+def published() -> str:
+    """What the published method reaches at the first and the last rate, likewise."""
+    (paper,) = (curve for curve in Published().curves("kodak") if curve.codec == OURS)
+    values = [f"{value:.2f}".lstrip("0") for value in paper.values["lpips"]]
+    return f"{values[0]} at quality 1 and {values[-1]} at quality {len(values)}"
 
 
 def kodak() -> str:
@@ -50,17 +68,8 @@ def kodak() -> str:
 
 
 def speed() -> str:
-    """The sentence on the lite pair's speed."""
-    report = _load("speed.json")
-    ratio, seconds = report["taming_over_lite"], report["median_seconds"]
-    machine = report["machine"]
-    return (
-        f"Encoding and decoding a {report['image']} image takes the lite networks "
-        f"({report['lite_parameters'] / 1e6:.1f}M parameters, {report['lite_dtype']}) "
-        f"{seconds['lite']:.3f} s on {machine['threads']} threads of {machine['cpu']}, and "
-        f"taming's f16 networks in fp32 {seconds['taming']:.1f} s: {ratio['median']:.0f} times "
-        f"longer ({ratio['min']:.0f} to {ratio['max']:.0f} over {report['repeats']} paired runs)."
-    )
+    """The speed of the networks and of whole files, against others."""
+    return speed_text(_load("speed.json"))
 
 
 def hook() -> str:
@@ -147,7 +156,24 @@ def times() -> str:
     return (RESULTS / "tables" / "times-kodak.md").read_text().strip()
 
 
+def loss() -> str:
+    """What lost packets cost, by channel, rate and fill."""
+    return loss_table(_load("loss.json"))
+
+
+def netem() -> str:
+    """The sentences on the transmission between two namespaces."""
+    return netem_sentence(_load("netem.json"))
+
+
+def packet_fuzz() -> str:
+    """The sentences on the fuzz run of packets."""
+    return fuzz_sentence(_load("packet-fuzz.json"))
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
+    "rates": rates,
+    "published": published,
     "kodak": kodak,
     "speed": speed,
     "hook": hook,
@@ -156,21 +182,25 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "ablations": ablations,
     "against": against,
     "prior": prior,
+    "loss": loss,
+    "netem": netem,
+    "packet_fuzz": packet_fuzz,
     "times": times,
 }
 
 
 def render(text: str) -> str:
-    """README.md with every block written anew.
+    """README.md with every block written anew, within its line where it is within one.
 
     Raises:
         KeyError: for a block that no function writes.
     """
 
     def block(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{BLOCKS[match[2]]()}\n{match[3]}"
+        start, name, line_end, end = match.groups()
+        return f"{start}{line_end}{BLOCKS[name]()}{line_end}{end}"
 
-    return re.sub(r"(?s)(<!-- figures (\w+) -->).*?(<!-- end -->)", block, text)
+    return re.sub(r"(?s)(<!-- figures (\w+) -->)(\n?).*?(<!-- end -->)", block, text)
 
 
 def main() -> int:

@@ -125,23 +125,24 @@ def fuzz(codec: FileCodec, number: int, seed: int, networks_every: int = 4) -> F
     """
     figures = Figures(number, seed)
     files = originals(codec)
-    real = {quality: codec.codec(quality).decode for quality in codec.weights.qualities}
+    real = {quality: codec.codec(quality).paint for quality in codec.weights.qualities}
 
-    def decode(quality: int, indices: Tensor) -> Tensor:
+    def paint(quality: int, indices: Tensor, height: int, width: int) -> Tensor:
         figures.decoded += 1
         small = indices.numel() <= 4096
         if small and figures.decoded % networks_every == 0:
             figures.decoded_by_the_networks += 1
-            return real[quality](indices)
-        grey = (indices % 251).float().div_(251)[:, None]
-        return grey.repeat_interleave(16, 2).repeat_interleave(16, 3).expand(-1, 3, -1, -1)
+            return real[quality](indices, height, width)
+        grey = (indices % 251).to(torch.uint8)
+        blocks = grey.repeat_interleave(16, 0).repeat_interleave(16, 1)
+        return blocks[:height, :width].expand(3, -1, -1)
 
-    def stand_in(quality: int) -> Callable[[Tensor], Tensor]:
-        return lambda indices: decode(quality, indices)
+    def stand_in(quality: int) -> Callable[[Tensor, int, int], Tensor]:
+        return lambda indices, height, width: paint(quality, indices, height, width)
 
     codecs: dict[int, VQGANCodec] = {q: codec.codec(q) for q in codec.weights.qualities}
     for quality, model in codecs.items():
-        model.decode = stand_in(quality)  # type: ignore[method-assign,assignment]
+        model.paint = stand_in(quality)  # type: ignore[method-assign,assignment]
     started = time.perf_counter()
     try:
         for n, (kind, data) in enumerate(mutations(files, number, seed, codec.max_pixels)):
@@ -154,7 +155,7 @@ def fuzz(codec: FileCodec, number: int, seed: int, networks_every: int = 4) -> F
             figures.slowest_seconds = max(figures.slowest_seconds, time.perf_counter() - before)
     finally:
         for model in codecs.values():
-            del model.decode
+            del model.paint
     figures.seconds = time.perf_counter() - started
     figures.peak_memory_mib = peak_memory_mib()
     return figures

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
             return measure
 
-    monkeypatch.setattr(loss, "PictureMetrics", Metrics)
+    monkeypatch.setattr(loss, "SharedMetrics", Metrics)
     weights, prior = tmp_path / "w.safetensors", tmp_path / "p.safetensors"
     fingerprint = untrained_weights().save(weights)
     PriorWeights(made_up_network(), fingerprint).save(prior)
@@ -58,7 +59,8 @@ def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_picture(tmp_path / "images" / "a.png", photograph(64, 96))
     output = tmp_path / "loss.json"
     arguments = ["--weights", str(weights), "--packets", "6", "-q", "3", "-o", str(output)]
-    assert loss.main([str(tmp_path / "images"), "--prior", str(prior), *arguments]) == 0
+    arguments = [str(tmp_path / "images"), "--prior", str(prior), *arguments]
+    assert loss.main(arguments) == 0
     report = json.loads(output.read_text())
     assert len(report["results"]) == len(CHANNELS) * len(RATES) * 3
     for row in report["results"]:
@@ -66,3 +68,40 @@ def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (row["lpips_to_loss_free"] > 0) <= (row["lost_packets"] > 0)
         assert row["lpips_to_original"] > 0
     assert sum(row["lost_packets"] for row in report["results"]) > 0
+    assert not output.with_suffix(".rows").exists()
+
+    # Interrupted at its second image, and taken up again.
+    write_picture(tmp_path / "images" / "b.png", photograph(64, 96, 1))
+    whole = loss.measure_image
+    measured: list[str] = []
+
+    def interrupted(path: Path, *rest: Any) -> list[dict[str, Any]]:
+        measured.append(path.name)
+        if len(measured) == 2:
+            raise KeyboardInterrupt
+        return whole(path, *rest)
+
+    monkeypatch.setattr(loss, "measure_image", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        loss.main(arguments)
+    assert json.loads(output.read_text()) == report
+    assert loss.main(arguments) == 0
+    assert measured == ["a.png", "b.png", "b.png"]
+    again = json.loads(output.read_text())
+    assert again["images"][: len(report["images"])] == report["images"]
+    assert len(again["images"]) == 2 * len(report["images"])
+
+
+def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "loss.json"
+    for arguments, words in (
+        ([str(tmp_path)], "holds no images"),
+        ([str(tmp_path / "nowhere")], "holds no images"),
+        ([str(tmp_path), "--burst", "0.5"], "--burst"),
+        ([str(tmp_path), "-q", "10"], "give one with -q"),
+        ([str(tmp_path), "--transformer", str(tmp_path / "none")], "cannot read the transformer"),
+    ):
+        assert loss.main([*arguments, "-o", str(output)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ") and words in line
+    assert not output.exists()

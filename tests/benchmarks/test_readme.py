@@ -43,6 +43,23 @@ def test_a_stale_figure_is_replaced() -> None:
     assert "99 ms" not in fresh and fresh.startswith("before") and fresh.endswith("after")
 
 
+def test_figures_within_a_sentence_stay_within_it() -> None:
+    stale = "rates of <!-- figures rates -->9.999 to 1<!-- end --> bits"
+    rates = json.loads((RESULTS / "prior-kodak.json").read_text())["results"]["bpp"]
+    words = f"{rates[0]:.3f} to {rates[-1]:.3f}"
+    assert render(stale) == f"rates of <!-- figures rates -->{words}<!-- end --> bits"
+    # At the start of a line it would begin a block of HTML, and Markdown ends there.
+    text = (ROOT / "README.md").read_text()
+    assert not re.findall(r"(?m)^<!-- figures \w+ -->[^\n]", text)
+
+
+def test_the_published_figures_are_those_of_the_paper() -> None:
+    curves = json.loads((ROOT / "benchmarks" / "published.json").read_text())["curves"]
+    (paper,) = (c for c in curves if c["label"] == "the paper's method" and c["set"] == "kodak")
+    first, last = re.findall(r"(\.\d\d) at quality [19]\b", BLOCKS["published"]())
+    assert (float(first), float(last)) == (paper["lpips"][0], paper["lpips"][-1])
+
+
 def test_unknown_block_is_an_error() -> None:
     with pytest.raises(KeyError):
         render("<!-- figures nothing -->\n<!-- end -->")

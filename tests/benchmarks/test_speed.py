@@ -1,0 +1,138 @@
+"""The speed table: ratios within rounds, workers that are processes, and the words."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import speed
+from benchmarks.speed import CHENG, LITE, LITE_1, MAO, PAIRS, TAMING, VVC, Contestant, measure
+from benchmarks.speed_reference import CODEWORDS, load_ours, load_published, write_state
+from benchmarks.speed_words import speed_text
+from compressai_vq.errors import CodecError
+
+
+def _run(seconds: float, **more: Any) -> dict[str, Any]:
+    lite = {
+        "networks": 0.75 * seconds,
+        "outside_share": 0.25,
+        "flops": 8e9,
+        "matmul_flops_per_second": 1e11,
+    }
+    return {"seconds": seconds, "peak_mib": 100 * seconds, "bytes": 900, **lite, **more}
+
+
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Of three rounds on a machine that slows down to a third."""
+    times = {LITE: 0.1, LITE_1: 0.2, TAMING: 12.0, MAO: 3.0, CHENG: 8.0, VVC: 0.6}
+
+    def rounds(contestants: list[Contestant], *_: Any) -> dict[Contestant, list[dict[str, Any]]]:
+        return {
+            one: [_run(slow * times.get(one, 0.4)) for slow in (1, 2, 3)] for one in contestants
+        }
+
+    monkeypatch.setattr(speed, "_rounds", rounds)
+    near = {"psnr": 48.25, "psnr_with_own_indices": 39.5, "same_indices": 0.987}
+    monkeypatch.setattr(speed, "_fidelity", lambda _: near)
+    return measure(3, torch.get_num_threads())
+
+
+def test_a_machine_that_slows_down_changes_no_ratio(report: dict[str, Any]) -> None:
+    ratios = [row["ratio"] for row in report["pairs"]]
+    assert [ratio["median"] for ratio in ratios] == pytest.approx([120, 40, 20, 3, 1.5, 4])
+    for ratio in ratios:
+        assert ratio["min"] == pytest.approx(ratio["max"])
+    assert report["taming_over_lite"]["median"] == pytest.approx(160)
+    assert report["median_seconds"]["lite"] == pytest.approx(0.15)
+    assert report["median_seconds"]["lite_whole"] == pytest.approx(0.2)
+    assert report["peak_mib"]["taming"] == pytest.approx(3600)
+    assert report["outside_networks"]["lite"]["median"] == 0.25
+    shares = report["of_matmul"]["lite"]
+    assert shares["max"] == pytest.approx(8e9 / 0.075 / 1e11)
+    json.dumps(report)
+
+
+def test_the_words_are_the_results(report: dict[str, Any]) -> None:
+    text = speed_text(report)
+    assert "160 times longer" in text
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert len(rows) == len(PAIRS)
+    assert rows[1].startswith("| `-lite`, one thread | cheng2020-anchor")
+    assert "| 40 | 40 to 40 | 20 |" in rows[1]
+    assert "PSNR 48.2 dB" in text and "98.7 %" in text and "39.5 dB" in text
+    assert "`-lite`: 25 %" in text
+
+
+def test_results_without_a_table_still_read() -> None:
+    old = {
+        "image": "768x512",
+        "machine": {"cpu": "a CPU", "threads": 2},
+        "lite_dtype": "bfloat16",
+        "lite_parameters": 10_389_908,
+        "repeats": 5,
+        "median_seconds": {"lite": 0.0921, "taming": 12.15, "lite_whole": 0.09},
+        "taming_over_lite": {"median": 132.0, "min": 128.3, "max": 195.4},
+    }
+    assert speed_text(old).endswith("132 times longer (128 to 195 over 5 paired runs).")
+
+
+def test_contestants_that_are_left_out_leave_their_rows_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        speed, "_rounds", lambda contestants, *_: {one: [_run(1.0)] for one in contestants}
+    )
+    found = measure(1, torch.get_num_threads(), None, {"taming", "cheng2020-anchor", "lite-prior"})
+    assert [(row["ours"], row["against"]) for row in found["pairs"]] == [
+        ("lite, one thread", "vvc, one thread")
+    ]
+    assert "fidelity" not in found
+    with pytest.raises(CodecError, match="unknown contestant nobody"):
+        measure(1, 1, None, {"nobody"})
+
+
+def _worker_of(program: str) -> speed.Worker:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", program]
+    return speed.Worker(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True), "it")
+
+
+def test_a_worker_answers_a_line_with_a_run() -> None:
+    program = "import sys\nfor n, _ in enumerate(sys.stdin): print(f'{{\"n\": {n}}}', flush=True)"
+    one = _worker_of(program)
+    assert [one.run()["n"] for _ in range(3)] == [0, 1, 2]
+    one.close()
+
+
+def test_a_worker_that_has_ended_is_named() -> None:
+    one = _worker_of("pass")
+    with pytest.raises(CodecError, match="it failed"):
+        one.run()
+    one.close()
+
+
+def test_the_reference_is_the_model_that_ours_takes_the_weights_of(tmp_path: Path) -> None:
+    x = torch.rand(1, 3, 64, 48)
+    write_state(tmp_path / "state.pt", x, width=32)
+    theirs, ours = load_published(tmp_path / "state.pt"), load_ours(tmp_path / "state.pt")
+    with torch.inference_mode():
+        expected = theirs.encode(x)
+        assert expected.shape == (1, 4, 3) and expected.min() >= 0 and expected.max() < CODEWORDS
+        decoded = theirs.decode(expected)
+        assert decoded.shape == x.shape and decoded.std() > 0.01
+        assert (ours.decode(expected) - decoded).square().mean().log10() < -3.5
+        assert (ours.encode(x) == expected).double().mean() > 0.5
+
+
+def test_larger_and_smaller_pictures_are_cut_to_size() -> None:
+    for shape in ((3, 600, 800), (3, 427, 640), (3, 512, 768)):
+        picture = torch.randint(256, shape, dtype=torch.uint8)
+        assert speed._cut(picture).shape == (3, *speed.SIZE)
+    assert torch.equal(speed._cut(picture), picture)
