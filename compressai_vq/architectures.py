@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Self
 
 from torch import Tensor
 
-from .codec import VQGANCodec
+from .codec import STRIDE, VQGANCodec, network_range, unit_range
+from .networks import lite_tiled
 from .networks.lite import LiteDecoder, LiteEncoder
 from .networks.taming import WIDTH, TamingDecoder, TamingEncoder
+from .tiles import Region
 
 
 class Mao2024VQGAN(VQGANCodec):
@@ -20,7 +23,9 @@ class Mao2024VQGAN(VQGANCodec):
         width: channels of the networks at full size; 128 in the published models.
     """
 
-    max_pixels = 1 << 22  # its attention holds a matrix of (pixels / 256) squared
+    # Its attention and the statistics of its group norms are over the whole image: tiles would
+    # give another picture.
+    max_pixels = 1 << 22
 
     def __init__(self, codebook_size: int, latent_channels: int = 256, width: int = WIDTH) -> None:
         encoder = TamingEncoder(latent_channels, width)
@@ -43,10 +48,30 @@ class Mao2024VQGANLite(VQGANCodec):
     """
 
     prefers_bf16 = True
+    max_pixels = 1 << 27
+    whole_positions = lite_tiled.WHOLE
+
+    encoder: LiteEncoder
+    decoder: LiteDecoder
 
     def __init__(self, codebook_size: int, latent_channels: int = 8) -> None:
         encoder, decoder = LiteEncoder(latent_channels), LiteDecoder(latent_channels)
         super().__init__(encoder, decoder, codebook_size, latent_channels)
+
+    def _latent_tiles(self, x: Tensor, shape: tuple[int, int]) -> Iterator[tuple[Region, Tensor]]:
+        def part(region: Region) -> Tensor:
+            # Rows and columns that the padding adds are cut off by the slices, and added anew.
+            return network_range(x[(..., *region.slices(scale=STRIDE))])
+
+        return lite_tiled.latents(self.encoder, part, *shape, self.rate)
+
+    def _image_tiles(self, indices: Tensor) -> Iterator[tuple[Region, Tensor]]:
+        def part(region: Region) -> Tensor:
+            return self.codebook.lookup(indices[(..., *region.slices())])
+
+        height, width = indices.shape[1:]
+        for region, y in lite_tiled.images(self.decoder, part, height, width, self.rate):
+            yield region, unit_range(y)
 
     @classmethod
     def sized_for(cls, state_dict: dict[str, Tensor]) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import torch
@@ -17,9 +17,11 @@ from .codings import FREQUENCIES, PRIOR, check_coding
 from .errors import CodecError
 from .index_coder import IndexCoder
 from .networks.memory_layout import like_weights
+from .picture import from_unit
 from .prior.coder import PriorCoder
 from .prior.network import PriorNetwork
 from .rates import LADDER
+from .tiles import Region
 
 STRIDE = 16
 """Side in pixels of the block that one index stands for."""
@@ -51,7 +53,10 @@ class VQGANCodec(CompressionModel):
     """
 
     max_pixels = 1 << 25
-    """Larger images are refused by the command line; the networks see an image whole."""
+    """Larger images are refused where files are read and written."""
+
+    whole_positions: int | None = None
+    """Index maps of more positions go through the networks in tiles; None: none do."""
 
     prefers_bf16 = False
     """Whether inference uses bf16 and channels-last memory where that is fast."""
@@ -91,23 +96,72 @@ class VQGANCodec(CompressionModel):
     # -- image <-> indices ---------------------------------------------------------------
 
     def _latent(self, x: Tensor) -> Tensor:
-        return self.encoder(like_weights(2 * pad_to_stride(x) - 1, self.encoder), self.rate)
+        return self.encoder(like_weights(network_range(x), self.encoder), self.rate)
 
     def _image(self, codewords: Tensor) -> Tensor:
         y = self.decoder(like_weights(codewords, self.decoder), self.rate)
-        # bf16 cannot tell neighbouring 8-bit pixel values apart.
-        y = y.float() if y.dtype == torch.bfloat16 else y
-        return ((y + 1) / 2).contiguous()
+        return unit_range(y).contiguous()
+
+    def _latent_tiles(self, x: Tensor, shape: tuple[int, int]) -> Iterator[tuple[Region, Tensor]]:
+        """What :meth:`_latent` gives, in parts and with bounded memory."""
+        raise NotImplementedError
+
+    def _image_tiles(self, indices: Tensor) -> Iterator[tuple[Region, Tensor]]:
+        """What :meth:`_image` gives for these indices' codewords, in parts; not clipped."""
+        raise NotImplementedError
+
+    def _in_tiles(self, shape: tuple[int, int]) -> bool:
+        return self.whole_positions is not None and shape[0] * shape[1] > self.whole_positions
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [0, 1] to indices, int64 (N, ceil(H/16), ceil(W/16))."""
-        return self.codebook.quantize(self._latent(x))
+        """Images to indices.
+
+        Args:
+            x: (N, 3, H, W) in [0, 1], or uint8 in [0, 255]: 8-bit pixels of large images
+                become floats tile by tile.
+
+        Returns:
+            int64 (N, ceil(H/16), ceil(W/16)).
+        """
+        shape = (-(-x.shape[-2] // STRIDE), -(-x.shape[-1] // STRIDE))
+        if not self._in_tiles(shape):
+            return self.codebook.quantize(self._latent(x))
+        indices = torch.empty((len(x), *shape), dtype=torch.int64, device=x.device)
+        for region, latent in self._latent_tiles(x, shape):
+            indices[(..., *region.slices())] = self.codebook.quantize(latent)
+        return indices
 
     @torch.no_grad()
     def decode(self, indices: Tensor) -> Tensor:
         """Indices (N, h, w) to images (N, 3, 16 h, 16 w) in [0, 1]."""
-        return self._image(self.codebook.lookup(indices)).clamp_(0, 1)
+        n, height, width = indices.shape
+        if not self._in_tiles((height, width)):
+            return self._image(self.codebook.lookup(indices)).clamp_(0, 1)
+        images = torch.empty((n, 3, STRIDE * height, STRIDE * width), device=indices.device)
+        for region, x in self._image_tiles(indices):
+            images[(..., *region.slices(scale=STRIDE))] = x.clamp_(0, 1)
+        return images
+
+    @torch.no_grad()
+    def paint(self, indices: Tensor, height: int, width: int) -> Tensor:
+        """An index map to its picture, with 8-bit pixels as the only thing of its size.
+
+        Args:
+            indices: (h, w).
+            height: H of the picture, at most 16 h.
+            width: W, at most 16 w.
+
+        Returns:
+            uint8 (3, H, W) on the CPU, in the memory layout of image files: (H, W, 3).
+        """
+        if not self._in_tiles((indices.shape[0], indices.shape[1])):
+            return from_unit(self.decode(indices[None])).cpu()[:, :height, :width]
+        picture = torch.empty((height, width, 3), dtype=torch.uint8).permute(2, 0, 1)
+        for region, x in self._image_tiles(indices[None]):
+            room = picture[(..., *region.slices(scale=STRIDE))]
+            room.copy_(from_unit(x)[:, : room.shape[1], : room.shape[2]])
+        return picture
 
     # -- indices <-> bytes ---------------------------------------------------------------
 
@@ -225,6 +279,18 @@ class VQGANCodec(CompressionModel):
     def aux_loss(self) -> Tensor:
         """Bits per index that the frequencies cost for the indices seen lately."""
         return self.index_coder.loss()
+
+
+def network_range(x: Tensor) -> Tensor:
+    """Images of any size, in [0, 1] or 8-bit, to [-1, 1] and sides of multiples of 16."""
+    return 2 * pad_to_stride(x.float() / 255 if x.dtype == torch.uint8 else x) - 1
+
+
+def unit_range(y: Tensor) -> Tensor:
+    """About [-1, 1] to about [0, 1]."""
+    # bf16 cannot tell neighbouring 8-bit pixel values apart.
+    y = y.float() if y.dtype == torch.bfloat16 else y
+    return (y + 1) / 2
 
 
 def pad_to_stride(x: Tensor, stride: int = STRIDE) -> Tensor:

@@ -14,7 +14,6 @@ from .codings import FREQUENCIES, PRIOR, check_coding
 from .container import Container
 from .errors import CodecError
 from .ladder_weights import LadderWeights
-from .picture import from_unit, to_unit
 from .precision import for_inference
 from .prior.prior_weights import PriorWeights, packaged_prior
 
@@ -94,7 +93,7 @@ class FileCodec:
         height, width = picture.shape[1:]
         self._check_size(width, height)
         codec = self._coder(quality, self.coding)
-        indices = codec.encode(to_unit(picture).to(self.device))
+        indices = codec.encode(picture[None].to(self.device))
         (payload,) = codec.write(indices, self.coding)
         return Container(
             self.weights.architecture,
@@ -142,8 +141,7 @@ class FileCodec:
 
     def paint(self, indices: Tensor, quality: int, width: int, height: int) -> Tensor:
         """An index map (h, w) to its picture, uint8 (3, height, width), on the CPU."""
-        x_hat = self.codec(quality).decode(indices[None].to(self.device))
-        return from_unit(x_hat).cpu()[:, :height, :width]
+        return self.codec(quality).paint(indices.to(self.device), height, width)
 
     def check(self, container: Container) -> None:
         """Raise CodecError unless the file was made with these weights."""

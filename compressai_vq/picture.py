@@ -1,4 +1,10 @@
-"""Image files to tensors and back."""
+"""Image files to tensors and back.
+
+A file is decoded as a whole: Pillow has no other way for RGB images of any format (what it
+maps into memory instead are uncompressed images of one or of four channels).  While a file is
+read or written there are two copies of its pixels, Pillow's of up to 4 bytes each and ours of
+3; what is converted is converted some rows at a time.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +25,8 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "TGA", "JPEG2000", "AVIF")
 # Not every one that Pillow has: for EPS it would start another program.
+
+_PIXELS_AT_ONCE = 1 << 20
 
 
 def read_picture(path: Path, max_pixels: int) -> Tensor:
@@ -45,7 +53,7 @@ def read_picture(path: Path, max_pixels: int) -> Tensor:
         with image:
             if image.width * image.height > max_pixels:
                 raise CodecError(_too_large(path, image.width, image.height, max_pixels))
-            rgb = _to_rgb(image, path)
+            return _upright_rgb(image, path)
     except CodecError:
         raise
     except Image.DecompressionBombError:
@@ -59,23 +67,36 @@ def read_picture(path: Path, max_pixels: int) -> Tensor:
     except Exception as error:  # Pillow's readers fail in any way on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CodecError(f"{path}: damaged image: {reason}") from None
-    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
 
 
-def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
-    image = ImageOps.exif_transpose(image)
+def _upright_rgb(image: Image.Image, path: Path) -> Tensor:
     if image.mode == "F":
         raise CodecError(f"{path}: floating-point pixels have no known range; save as 8 bit")
+    ImageOps.exif_transpose(image, in_place=True)  # otherwise it would copy what is upright
+    if _has_transparency(image):
+        warnings.warn(f"{path}: transparency is laid on white", stacklevel=3)
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _PIXELS_AT_ONCE // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        pixels[top:bottom] = np.asarray(_to_rgb(image.crop((0, top, image.width, bottom))))
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _has_transparency(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         # Pillow would clip 16-bit values to 255 instead of scaling them.
         sixteen = np.asarray(image).astype(np.int64).clip(0, 65535)
         return Image.fromarray(((sixteen + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        warnings.warn(f"{path}: transparency is laid on white", stacklevel=3)
+    if _has_transparency(image):
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _too_large(path: Path, width: int, height: int, max_pixels: int) -> str:

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from compressai_vq.architectures import Mao2024VQGANLite
+from compressai_vq.architectures import ARCHITECTURES, Mao2024VQGANLite
 from compressai_vq.container import Container
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
@@ -118,3 +118,35 @@ def test_precisions_read_each_others_files(precision: str) -> None:
 def test_noise_needs_no_more_than_the_uniform_rate() -> None:
     data = CODEC.compress(noise(256, 256), 9)
     assert len(data) <= 14 + 2 * 256 + 8
+
+
+def test_limits_of_the_architectures() -> None:
+    assert CODEC.max_pixels == 1 << 27
+    assert ARCHITECTURES["mao2024-vqgan"].max_pixels == 1 << 22
+    refused = forge(1 << 14, (1 << 13) + 1, bytes(8))
+    with pytest.raises(CodecError, match=r"limit of 134.2 megapixels"):
+        CODEC.decompress(refused)
+
+
+def test_a_huge_image_in_a_tiny_payload_is_refused_before_it_is_painted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("painted")
+
+    monkeypatch.setattr(Mao2024VQGANLite, "paint", fail)
+    with pytest.raises(CodecError, match="index stream is damaged"):
+        CODEC.decompress(forge(1 << 14, 1 << 13, bytes(8)))
+
+
+def test_large_pictures_stay_8_bit_until_they_are_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Mao2024VQGANLite, "whole_positions", 1)
+    picture = photograph(100, 150)
+    data = CODEC.compress(picture, 6)
+    decoded = CODEC.decompress(data)
+    monkeypatch.setattr(Mao2024VQGANLite, "whole_positions", None)
+    assert CODEC.compress(picture, 6) == data
+    assert decoded.dtype == torch.uint8 and decoded.shape == (3, 100, 150)
+    # Image files have rows of pixels: so it is written without a copy.
+    assert decoded.permute(1, 2, 0).is_contiguous()
+    assert (decoded.int() - CODEC.decompress(data).int()).abs().max() <= 1

@@ -18,7 +18,7 @@ from compressai_vq.picture import from_unit, read_picture, to_unit, write_pictur
 
 from .fixtures import PHOTOGRAPHS, noise, photograph
 
-LIMIT = 1 << 25
+LIMIT = 1 << 27
 COLOURS = [(255, 0, 0), (0, 128, 0), (10, 20, 200), (255, 255, 255)]
 
 
@@ -209,12 +209,12 @@ def test_any_failure_of_a_reader_is_bad_input(
         def fail(*_: Any, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr(Image.Image, "convert", fail)
+        monkeypatch.setattr(Image.Image, "crop", fail)
         refuse(tmp_path / "a.png", "damaged image: .")
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("side", [10_000, 20_000])
+@pytest.mark.parametrize("side", [12_000, 20_000])
 def test_huge_images_are_refused_before_they_are_decoded(tmp_path: Path, side: int) -> None:
     path = tmp_path / "a.png"
     Image.new("1", (side, 16)).save(path, compress_level=1)
@@ -226,6 +226,43 @@ def test_huge_images_are_refused_before_they_are_decoded(tmp_path: Path, side: i
     started = time.perf_counter()
     refuse(path, "megapixels", limit=LIMIT)
     assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "1", "I;16", "CMYK"])
+def test_rows_that_are_converted_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    path = tmp_path / "a.tif"
+    if mode == "I;16":
+        Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30) * 109).save(path)
+    else:
+        image = picture().convert("RGB")
+        if mode in ("RGBA", "LA"):
+            image.putalpha(Image.fromarray(noise(20, 30, 1)[0].numpy()))
+        image.convert(mode).save(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        at_once = read_picture(path, LIMIT)
+        crops: list[int] = []
+        crop = Image.Image.crop
+
+        def counted(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+            crops.append(box[3] - box[1])
+            return crop(image, box)
+
+        monkeypatch.setattr(Image.Image, "crop", counted)
+        monkeypatch.setattr("compressai_vq.picture._PIXELS_AT_ONCE", 100)
+        assert torch.equal(read_picture(path, LIMIT), at_once)
+    assert crops == [3, 3, 3, 3, 3, 3, 2]
+    assert len(at_once.unique()) > 1
+
+
+def test_one_warning_for_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compressai_vq.picture._PIXELS_AT_ONCE", 100)
+    Image.new("RGBA", (30, 20)).save(tmp_path / "a.png")
+    with pytest.warns(UserWarning, match="transparency") as caught:
+        read_picture(tmp_path / "a.png", LIMIT)
+    assert len(caught) == 1
 
 
 def test_limit_is_the_largest_that_is_read(tmp_path: Path) -> None:

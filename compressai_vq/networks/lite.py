@@ -77,8 +77,10 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, rate: Rate) -> Tensor:
         """(N, C, H, W) to the same shape."""
-        y = self.conv1(F.silu(self.norm1(x, rate)))
-        return x + self.conv2(F.silu(self.norm2(y, rate)))
+        alone = not torch.is_grad_enabled()  # nothing else needs the values: overwrite them
+        y = self.conv1(F.silu(self.norm1(x, rate), inplace=alone))
+        y = self.conv2(F.silu(self.norm2(y, rate), inplace=alone))
+        return y.add_(x) if alone and x.dtype == y.dtype else x + y
 
 
 class _Stage(nn.ModuleList):

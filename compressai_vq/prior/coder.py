@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ..errors import CodecError
 from ..frequencies import PRECISION
+from .bands import hidden_bands
 from .distribution import cumulative_rows, low_bits, weights_of
 from .network import PriorNetwork
 from .order import coding_order
@@ -31,6 +32,12 @@ POSITIONS_AT_ONCE = 1 << 12
 """Bounds memory.  Part of the format: it decides in which order symbols are written."""
 
 _TOTAL = 1 << PRECISION
+
+_SYMBOLS_AT_ONCE = 1 << 16  # as lists of numbers, which take some hundred bytes for each
+
+# A stream has at least as many bits as its symbols' shares say.  Dividing whole numbers spares
+# at most 2^-15 of the coder's state for a symbol, of which a position has one or two.
+_SPARED_BITS = 2**-12
 
 # The encoder's buffer has one 32-bit word for each symbol.  It writes two words and up to one
 # for every second symbol: for fewer than three symbols it can write outside of the buffer.
@@ -62,8 +69,7 @@ class PriorCoder:
         Raises:
             ValueError: for an empty map and for indices that are not in [0, K).
         """
-        intervals = torch.cat(list(self._intervals(indices, rate)), 1)
-        return _write(*intervals.tolist())
+        return _write(torch.cat(list(self._intervals(indices, rate)), 1))
 
     def likelihoods(self, indices: Tensor, rate: int) -> Tensor:
         """The probability that each index of a map (h, w) is coded with, fp32 (h, w).
@@ -89,12 +95,13 @@ class PriorCoder:
             ValueError: as :meth:`encode`.
         """
         parts = self._intervals(indices, rate)
-        return sum(-((p[1] - p[0]).cpu().double() / _TOTAL).log2().sum().item() for p in parts)
+        return sum(map(_bits, parts))
 
     def decode(self, string: bytes, height: int, width: int, rate: int) -> Tensor:
         """What :meth:`encode` gave to the map, int64 (height, width).
 
-        Time and memory hang on the map's size alone, whatever the string.
+        Time and memory hang on the map's size at most, whatever the string; a string that is
+        too short for what it says is refused as soon as that shows.
 
         Raises:
             CodecError: when the string is not one that :meth:`encode` writes for this size.
@@ -111,14 +118,15 @@ class PriorCoder:
         # with this much behind it no stream can lead it past the end.
         decoder.set_stream(string + bytes(4 * (2 if low else 1) * height * width))
         known = torch.full((height * width,), size, device=self.network.device)
-        starts: list[int] = []
-        ends: list[int] = []
+        intervals: list[Tensor] = []
+        bits = 0.0
 
         def read(weights: Tensor) -> Tensor:
+            nonlocal bits
             rows = cumulative_rows(weights).cpu()
             found = torch.tensor(_read(decoder, rows))
-            starts.extend(rows.gather(1, found[:, None]).flatten().tolist())
-            ends.extend(rows.gather(1, found[:, None] + 1).flatten().tolist())
+            intervals.append(_interval(rows, found).int())
+            bits += _bits(intervals[-1])
             return found.to(weights.device)
 
         for part in self._parts(known, height, width, rate):
@@ -130,9 +138,11 @@ class PriorCoder:
             else:
                 found = read(part.weights)
             known[part.positions] = found
+            if bits > 8 * len(string) + _SPARED_BITS * len(known):
+                raise CodecError("index stream is damaged: it is too short for its image")
         # Decoding never fails by itself; but only the stream that was written comes out of
         # encoding its own result again.
-        if _write(starts, ends) != string:
+        if _write(torch.cat(intervals, 1)) != string:
             raise CodecError("index stream is damaged or was written with another prior")
         return known.view(height, width).cpu()
 
@@ -149,10 +159,19 @@ class PriorCoder:
         """
         for coded in coding_order(height, width):
             coded = coded.to(known.device)
-            hidden = self.network.hidden(known.view(1, height, width), rate).flatten(0, 2)
-            for positions in coded.split(POSITIONS_AT_ONCE):
-                logits = self.network.logits(hidden[positions], rate)
-                yield _Part(positions, weights_of(logits))
+            waiting = torch.empty(0, self.network.channels, device=known.device)
+            start = 0
+            for first, end, hidden in hidden_bands(self.network, known.view(height, width), rate):
+                seen = int(torch.searchsorted(coded, end))
+                found = hidden[coded[start + len(waiting) : seen] - first]
+                waiting = torch.cat([waiting, found])  # float32, whatever the band is
+                # A part ends where it did if there were one band.
+                while len(waiting) >= POSITIONS_AT_ONCE or start < seen == len(coded):
+                    positions = coded[start : start + POSITIONS_AT_ONCE]
+                    logits = self.network.logits(waiting[: len(positions)], rate)
+                    yield _Part(positions, weights_of(logits))
+                    waiting = waiting[len(positions) :]
+                    start += len(positions)
 
     def _intervals(self, indices: Tensor, rate: int) -> Iterator[Tensor]:
         """Start and end of each symbol's share, int64 (2, symbols), in the stream's order."""
@@ -171,38 +190,39 @@ class PriorCoder:
                 runs = part.weights.view(len(coded), -1, 1 << low)
                 high = coded >> low
                 members = runs[torch.arange(len(coded), device=flat.device), high]
-                yield torch.cat(
-                    [
-                        _interval(runs.sum(2), high),
-                        _interval(members, coded & ((1 << low) - 1)),
-                    ],
-                    1,
-                )
+                both = [
+                    _interval(cumulative_rows(runs.sum(2)), high),
+                    _interval(cumulative_rows(members), coded & ((1 << low) - 1)),
+                ]
+                yield torch.cat(both, 1)
             else:
-                yield _interval(part.weights, coded)
+                yield _interval(cumulative_rows(part.weights), coded)
             known[part.positions] = coded
 
 
-def _interval(weights: Tensor, symbols: Tensor) -> Tensor:
-    rows = cumulative_rows(weights)
-    both = rows.gather(1, torch.stack([symbols, symbols + 1], 1))
-    return both.t()
+def _interval(rows: Tensor, symbols: Tensor) -> Tensor:
+    """Start and end of each symbol's share in its CDF, (2, P)."""
+    return rows.gather(1, torch.stack([symbols, symbols + 1], 1)).t()
 
 
-def _write(starts: list[int], ends: list[int]) -> bytes:
-    """The stream of symbols with these shares.
+def _bits(intervals: Tensor) -> float:
+    return -((intervals[1] - intervals[0]).cpu().double() / _TOTAL).log2().sum().item()
+
+
+def _write(intervals: Tensor) -> bytes:
+    """The stream of symbols with these shares, (2, symbols).
 
     The encoder only reads the two entries around a symbol: so each one gets a CDF of three
     symbols with its own as the middle one, and no long rows are handed over.
     """
-    missing = max(_FEWEST_SYMBOLS - len(starts), 0)
-    shares = [*zip(starts, ends, strict=True), *[_FILLER] * missing]
-    rows = [[0, start, end, _TOTAL, _TOTAL] for start, end in shares]
-    count = len(rows)
-    coder: Any = ans.RansEncoder()
-    return coder.encode_with_indexes(
-        [1] * count, list(range(count)), rows, [5] * count, [0] * count
-    )
+    coder = ans.BufferedRansEncoder()
+    missing = max(_FEWEST_SYMBOLS - intervals.shape[1], 0)
+    fillers = torch.tensor([_FILLER] * missing).view(-1, 2).t().to(intervals)
+    for part in torch.cat([intervals, fillers], 1).split(_SYMBOLS_AT_ONCE, 1):
+        rows = [[0, start, end, _TOTAL, _TOTAL] for start, end in part.t().tolist()]
+        count = len(rows)
+        coder.encode_with_indexes([1] * count, list(range(count)), rows, [5] * count, [0] * count)
+    return coder.flush()
 
 
 def _read(decoder: Any, rows: Tensor) -> list[int]:

@@ -91,13 +91,20 @@ def test_few_symbols_stay_inside_the_encoders_buffer(
     written: list[tuple[int, int]] = []
 
     class Spy:
-        def encode_with_indexes(self, symbols: list[int], *tables: Any) -> bytes:
-            string = Original().encode_with_indexes(symbols, *tables)
-            written.append((len(symbols), len(string)))
+        def __init__(self) -> None:
+            self.coder, self.symbols = Original(), 0
+
+        def encode_with_indexes(self, symbols: list[int], *tables: Any) -> None:
+            self.coder.encode_with_indexes(symbols, *tables)
+            self.symbols += len(symbols)
+
+        def flush(self) -> bytes:
+            string = self.coder.flush()
+            written.append((self.symbols, len(string)))
             return string
 
-    Original = module.ans.RansEncoder
-    monkeypatch.setattr(module.ans, "RansEncoder", Spy)
+    Original = module.ans.BufferedRansEncoder
+    monkeypatch.setattr(module.ans, "BufferedRansEncoder", Spy)
     for count in (1, 2, 3):
         for index in range(0, LADDER[rate], max(1, LADDER[rate] // 8)):
             made_up_coder().encode(torch.full((1, count), index), rate)
