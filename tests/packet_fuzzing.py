@@ -104,22 +104,22 @@ def fuzz(
     figures = Figures(number, seed)
     made_of = material(codec, strange or untrained_weights(1))
     truths = {image_of(original.packets[0]): original for original in made_of.originals}
-    real = {quality: codec.codec(quality).decode for quality in codec.weights.qualities}
+    real = {quality: codec.codec(quality).paint for quality in codec.weights.qualities}
     by_networks = False
 
-    def stand_in(quality: int) -> Callable[[Tensor], Tensor]:
-        def decode(indices: Tensor) -> Tensor:
+    def stand_in(quality: int) -> Callable[[Tensor, int, int], Tensor]:
+        def paint(indices: Tensor, height: int, width: int) -> Tensor:
             if by_networks:
-                return real[quality](indices)
-            grey = (indices % 251).float().div_(251)[:, None]
-            large = grey.repeat_interleave(STRIDE, 2).repeat_interleave(STRIDE, 3)
-            return large.expand(-1, 3, -1, -1)
+                return real[quality](indices, height, width)
+            grey = (indices % 251).to(torch.uint8)
+            blocks = grey.repeat_interleave(STRIDE, 0).repeat_interleave(STRIDE, 1)
+            return blocks[:height, :width].expand(3, -1, -1)
 
-        return decode
+        return paint
 
     codecs: dict[int, VQGANCodec] = {q: codec.codec(q) for q in codec.weights.qualities}
     for quality, model in codecs.items():
-        model.decode = stand_in(quality)  # type: ignore[method-assign,assignment]
+        model.paint = stand_in(quality)  # type: ignore[method-assign,assignment]
     started = time.perf_counter()
     try:
         for n, case in enumerate(cases(made_of, number, seed)):
@@ -147,7 +147,7 @@ def fuzz(
             figures.slowest_seconds = max(figures.slowest_seconds, time.perf_counter() - before)
     finally:
         for model in codecs.values():
-            del model.decode
+            del model.paint
     figures.seconds = time.perf_counter() - started
     figures.peak_memory_mib = peak_memory_mib()
     return figures

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..codec import VQGANCodec
 from ..errors import CodecError
+from ..prior.bands import hidden_bands
 from ..prior.coder import POSITIONS_AT_ONCE
 from ..prior.distribution import weights_of
 from ..prior.network import PriorNetwork
@@ -71,7 +72,7 @@ def prior(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Ten
     for passes_left in range(PASSES, 0, -1):
         if not len(gaps):
             break
-        guesses, shares = _guess(network, known.view(1, *shape), gaps, rate)
+        guesses, shares = _guess(network, known.view(shape), gaps, rate)
         # The surest first, and of equals the first in the map.
         order = shares.argsort(descending=True, stable=True)[: -(-len(gaps) // passes_left)]
         taken = gaps[order]
@@ -82,15 +83,15 @@ def prior(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Ten
 
 
 def _guess(network: PriorNetwork, known: Tensor, gaps: Tensor, rate: int) -> tuple[Tensor, Tensor]:
-    """The likeliest index of each gap (P,), and its probability, fp64 (P,)."""
-    hidden = network.hidden(known, rate).flatten(0, 2)
+    """The likeliest index of each gap (P,), in raster order, and its probability, fp64 (P,)."""
     guesses, shares = [], []
-    for positions in gaps.split(POSITIONS_AT_ONCE):
-        logits = network.logits(hidden[positions.to(hidden.device)], rate)
-        weights = weights_of(logits).cpu()
-        best, guess = weights.max(1)
-        guesses.append(guess)
-        shares.append(best.double() / weights.sum(1).double())
+    for first, behind, hidden in hidden_bands(network, known, rate):
+        for positions in gaps[(gaps >= first) & (gaps < behind)].split(POSITIONS_AT_ONCE):
+            here = hidden[(positions - first).to(hidden.device)]
+            weights = weights_of(network.logits(here.float(), rate)).cpu()
+            best, guess = weights.max(1)
+            guesses.append(guess)
+            shares.append(best.double() / weights.sum(1).double())
     return torch.cat(guesses), torch.cat(shares)
 
 
