@@ -83,10 +83,10 @@ def _notes(report: dict[str, Any]) -> str:
     notes = [
         "Compressed and decompressed complete files of one picture at quality 9; each contestant "
         "a process of its own, in turns, after a warm-up. Peak memory is of ours and theirs"
-        + (", without the programs that VVC starts." if "vvc" in str(report["bytes"]) else "."),
-        f"Of the time not in the networks: {outside} (aim: under 10 % by frequencies).",
-        f"FLOP/s of the lite networks, of a large bf16 matrix product's on the same cores: "
-        f"{arithmetic} (aim: 40 %).",
+        ", without the programs that VVC starts.",
+        f"Share of the time outside the networks: {outside} (aim: under 10 % by frequencies).",
+        "FLOP/s of the lite networks as a share of a large bf16 matrix product's on the same "
+        f"cores: {arithmetic} (aim: 40 %).",
     ]
     if "fidelity" in report:
         fidelity = report["fidelity"]

@@ -47,7 +47,6 @@ class Mao2024VQGANLite(VQGANCodec):
         latent_channels: D.
     """
 
-    prefers_bf16 = True
     max_pixels = 1 << 27
     whole_positions = lite_tiled.WHOLE
 

@@ -58,9 +58,6 @@ class VQGANCodec(CompressionModel):
     whole_positions: int | None = None
     """Index maps of more positions go through the networks in tiles; None: none do."""
 
-    prefers_bf16 = False
-    """Whether inference uses bf16 and channels-last memory where that is fast."""
-
     def __init__(
         self, encoder: nn.Module, decoder: nn.Module, codebook_size: int, latent_channels: int
     ) -> None:

@@ -25,16 +25,19 @@ def for_inference(
     Args:
         codec: the codec.
         device: where it shall run.
-        precision: ``"fp32"``, ``"bf16"`` or ``"auto"``: bf16 where the networks were made
-            for it (the lite pair) and the device is fast at it.
+        precision: ``"fp32"``, ``"bf16"`` or ``"auto"``: bf16 where the device is fast at it.
+            Networks with a method ``use_bf16`` (taming's) keep what needs it in fp32.
     """
     codec = codec.to(device).eval()
     if precision == "auto":
         fast = torch.device(device).type != "cpu" or has_fast_bf16()
-        precision = "bf16" if fast and codec.prefers_bf16 else "fp32"
-    networks = torch.nn.ModuleList([codec.encoder, codec.decoder])
-    if precision == "bf16":
-        networks.to(torch.bfloat16)
-    if codec.prefers_bf16:
-        channels_last(networks)
+        precision = "bf16" if fast else "fp32"
+    for network in (codec.encoder, codec.decoder):
+        if precision == "bf16":
+            partly = getattr(network, "use_bf16", None)
+            if partly is not None:
+                partly()
+            else:
+                network.to(torch.bfloat16)
+        channels_last(network)
     return codec

@@ -21,7 +21,11 @@ def test_auto_uses_bf16_where_the_cpu_is_fast_at_it(
 ) -> None:
     monkeypatch.setattr(precision, "has_fast_bf16", lambda: fast)
     assert _dtype(for_inference(Mao2024VQGANLite(8))) == expected
-    assert _dtype(for_inference(Mao2024VQGAN(8, 32, width=32))) == torch.float32
+    taming = for_inference(Mao2024VQGAN(8, 32, width=32))
+    formats = {name: parameter.dtype for name, parameter in taming.decoder.named_parameters()}
+    # Of taming's networks the small sizes, which matter most, stay in fp32.
+    assert formats["net.up.0.block.0.conv1.weight"] == expected
+    assert formats["net.mid.block_1.conv1.weight"] == torch.float32
 
 
 def test_codebook_and_frequencies_stay_in_fp32() -> None:

@@ -3,49 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import os
 import sys
 import warnings
 
 from .. import __version__
-from . import (
-    compress,
-    decompress,
-    depacketize,
-    evaluate,
-    import_checkpoint,
-    info,
-    packetize,
-    receive,
-    send,
-    train,
-)
+from . import quick_start
 from .jobs import EXPECTED, one_line
 
-_COMMANDS = (
-    compress,
-    decompress,
-    info,
-    evaluate,
-    packetize,
-    depacketize,
-    send,
-    receive,
-    import_checkpoint,
-    train,
-)
+_MODULES = {
+    "compress": "compress",
+    "decompress": "decompress",
+    "info": "info",
+    "eval": "evaluate",
+    "packetize": "packetize",
+    "depacketize": "depacketize",
+    "send": "send",
+    "receive": "receive",
+    "import": "import_checkpoint",
+    "export-onnx": "export_onnx",
+    "train": "train",
+}
+"""Commands and their modules, which are imported when needed."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line's grammar."""
+def parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The command line's grammar, or that of one command alone."""
     top = argparse.ArgumentParser(
         prog="compressai-vq", description="Images in a few hundred bytes, by a VQGAN."
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in _COMMANDS:
-        module.add_parser(commands)
+    for name in [command] if command in _MODULES else _MODULES:
+        importlib.import_module(f".{_MODULES[name]}", __package__).add_parser(commands)
     return top
 
 
@@ -56,7 +48,11 @@ def main(argv: list[str] | None = None) -> int:
         0 when all went well, 2 for bad input (one line a problem on standard error), 130
         when interrupted.
     """
-    arguments = parser().parse_args(argv)
+    if argv is None:  # a process of our own
+        argv = sys.argv[1:]
+        quick_start.ask_for_huge_pages()
+        quick_start.import_compressai()
+    arguments = parser(argv[0] if argv else None).parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # file names may be in no encoding at all
             stream.reconfigure(errors="backslashreplace")

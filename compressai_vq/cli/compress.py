@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
+import threading
 import time
+from contextlib import closing
+from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from ..atomic_file import write_atomically
 from ..container import Container
+from ..corpus import KEPT, Corpus
 from ..errors import CodecError
 from ..picture import ENDINGS, read_picture
+from ..pipeline import PixelAllowance
 from ..rates import LADDER
 from . import jobs
 from .weights import file_codec
@@ -32,6 +41,11 @@ def add_parser(commands: Any) -> None:
         "--target-bytes", type=int, metavar="N", help="best quality of at most N bytes a file"
     )
     jobs.add_coding_argument(parser)
+    parser.add_argument(
+        "--ray", nargs="?", const="", metavar="ADDRESS",
+        help="spread the work over a Ray cluster, at ADDRESS or the one at hand; existing files "
+        "in OUT, a folder that all machines see, are kept",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -47,42 +61,117 @@ def run(arguments: argparse.Namespace) -> int:
     if single and arguments.output.suffix.lower() in ENDINGS:
         raise CodecError(f"{arguments.output} has an image's ending; name the output .cvq")
     planned = jobs.plan(arguments.inputs, arguments.output, ENDINGS, ".cvq")
-    codec = file_codec(arguments)
-    if quality is None:
-        quality = codec.weights.qualities[-1]
+    if arguments.ray is not None:
+        return _run_on_ray(planned, arguments)
+    compressor = Compressor(arguments)
+    allowance = PixelAllowance(compressor.codec.max_pixels, torch.get_num_threads())
 
     def work(job: jobs.Job) -> dict[str, Any]:
-        picture = read_picture(job.source, codec.max_pixels)
-        pixels = picture.shape[1] * picture.shape[2]
-        started = time.perf_counter()
-        limit = arguments.target_bytes
-        if arguments.target_bpp is not None:
-            # A file's own bits per pixel, as we print them, shall not miss it by rounding.
-            limit = math.floor(arguments.target_bpp * pixels / 8 + 1e-6)
-        if limit is None:
-            data, chosen = codec.compress(picture, quality), quality
-        else:
-            data, chosen = codec.compress_to_fit(picture, limit)
-        seconds = time.perf_counter() - started
+        picture = read_picture(job.source, compressor.codec.max_pixels)
+        with allowance.take(picture.shape[1] * picture.shape[2]):
+            started = time.perf_counter()
+            data = compressor.compress(picture)
+            seconds = time.perf_counter() - started
         write_atomically(job.target, data)
+        return {**compressor.describe(job.source, job.target, data), "seconds": seconds}
+
+    return jobs.run(planned, work, _line, arguments)
+
+
+class Compressor:
+    """What compresses pictures as the command's arguments ask; several threads may use it.
+
+    Args:
+        arguments: parsed ones of this command.
+
+    Raises:
+        CodecError: for weights, devices and codings that cannot be used.
+    """
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.codec = file_codec(arguments)
+        self._quality = arguments.quality or self.codec.weights.qualities[-1]
+        self._max_bytes, self._max_bpp = arguments.target_bytes, arguments.target_bpp
+        self._loading = threading.Lock()
+
+    def compress(self, picture: Tensor) -> bytes:
+        """A picture, uint8 (3, H, W), to the contents of a file.
+
+        Raises:
+            CodecError: when it is too large, or no quality fits in what is allowed.
+        """
+        limit = self._limit(picture.shape[1] * picture.shape[2])
+        if limit is not None:
+            return self.codec.compress_to_fit(picture, limit)[0]
+        with self._loading:  # by the first thread for all
+            self.codec.codec(self._quality)
+        return self.codec.compress(picture, self._quality)
+
+    def _limit(self, pixels: int) -> int | None:
+        if self._max_bpp is not None:
+            # A file's own bits per pixel, as we print them, shall not miss it by rounding.
+            return math.floor(self._max_bpp * pixels / 8 + 1e-6)
+        return self._max_bytes
+
+    # -- what a corpus needs beyond that ---------------------------------------------------
+
+    def compress_file(self, source: Path) -> bytes:
+        """An image file to the contents of a ``.cvq`` file; CodecError as for one file."""
+        return self.compress(read_picture(source, self.codec.max_pixels))
+
+    def check_finished(self, data: bytes) -> None:
+        """Raise CodecError unless a file's contents are of the kind that is written now."""
+        container = Container.from_bytes(data)
+        self.codec.check(container)
+        if container.coding != self.codec.coding:
+            raise CodecError(f"coded by {container.coding}, not by {self.codec.coding}")
+        limit = self._limit(container.width * container.height)
+        if limit is None and container.quality != self._quality:
+            raise CodecError(f"of quality {container.quality}, not {self._quality}")
+        if limit is not None and len(data) > limit:
+            raise CodecError(f"{len(data)} bytes, more than {limit}")
+
+    def describe(self, source: Path, target: Path, data: bytes) -> dict[str, Any]:
+        """What is reported of a file."""
         container = Container.from_bytes(data)
         return {
-            "source": str(job.source),
-            "target": str(job.target),
+            "source": str(source),
+            "target": str(target),
             "architecture": container.architecture,
-            "quality": chosen,
+            "quality": container.quality,
             "coding": container.coding,
             "width": container.width,
             "height": container.height,
             "bytes": len(data),
-            "bpp": 8 * len(data) / pixels,
-            "seconds": seconds,
+            "bpp": 8 * len(data) / (container.width * container.height),
         }
 
-    def line(result: dict[str, Any]) -> str:
-        return (
-            f"{result['target']}: {result['bytes']} bytes, {result['bpp']:.4f} bpp, "
-            f"quality {result['quality']}, {result['width']}x{result['height']}"
-        )
 
-    return jobs.run(planned, work, line, arguments)
+def _line(result: dict[str, Any]) -> str:
+    kept = ", kept" if result.get("status") == KEPT else ""
+    return (
+        f"{result['target']}: {result['bytes']} bytes, {result['bpp']:.4f} bpp, "
+        f"quality {result['quality']}, {result['width']}x{result['height']}{kept}"
+    )
+
+
+def _run_on_ray(planned: list[jobs.Job], arguments: argparse.Namespace) -> int:
+    if arguments.force:
+        raise CodecError("--ray keeps what is there: remove those files instead of --force")
+    if planned[0].target == arguments.output:
+        raise CodecError(f"--ray needs a folder to write to, and {arguments.output} is a file")
+    Compressor(arguments)  # what is wrong with them shows before anything is started
+    # Workers have working folders of their own.
+    absolute = {k: v.absolute() if isinstance(v, Path) else v for k, v in vars(arguments).items()}
+    del absolute["run"]
+    asked = argparse.Namespace(**absolute)
+    corpus = Corpus(
+        arguments.output.absolute(),
+        functools.partial(Compressor, asked),
+        jobs.EXPECTED,
+        address=arguments.ray or None,
+        workers=arguments.jobs,
+        gpu=arguments.device.startswith("cuda"),
+    )
+    with closing(corpus.compress(planned)) as outcomes:
+        return jobs.report(outcomes, len(planned), _line, arguments.json)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import functools
+import threading
 import time
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ..container import Container
 from ..errors import CodecError
 from ..file_codec import FileCodec
 from ..picture import write_picture
+from ..pipeline import PixelAllowance
 from . import jobs
 from .weights import file_codec
 
@@ -43,19 +47,26 @@ def read_container(path: Path) -> bytes:
 def run(arguments: argparse.Namespace) -> int:
     """Decompress every input."""
     planned = jobs.plan(arguments.inputs, arguments.output, (".cvq",), ".png")
+    loading, threads = threading.Lock(), torch.get_num_threads()
 
     @functools.cache
-    def codec(architecture: str) -> FileCodec:
-        return file_codec(arguments, architecture)
+    def loaded(architecture: str) -> tuple[FileCodec, PixelAllowance]:
+        codec = file_codec(arguments, architecture)
+        return codec, PixelAllowance(codec.max_pixels, threads)
 
     def work(job: jobs.Job) -> dict[str, Any]:
         data = read_container(job.source)
         container = Container.from_bytes(data)
-        decoder = codec(container.architecture)
-        started = time.perf_counter()
-        picture = decoder.decompress(data)
-        seconds = time.perf_counter() - started
-        write_picture(job.target, picture)
+        with loading:  # by the first thread for all
+            decoder, allowance = loaded(container.architecture)
+        decoder.check(container)
+        with allowance.take(container.width * container.height):
+            with loading:
+                decoder.codec(container.quality)
+            started = time.perf_counter()
+            picture = decoder.decompress(data)
+            seconds = time.perf_counter() - started
+            write_picture(job.target, picture)
         return {
             "source": str(job.source),
             "target": str(job.target),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from ..codings import CODINGS
 from ..errors import CodecError
+from ..pipeline import MOST_WORKERS, Outcome, in_order, worker_count
 
 # RuntimeError is how torch says that memory has run out or that a device failed.
 EXPECTED = (CodecError, OSError, MemoryError, RuntimeError)
@@ -43,8 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser, what: str) -> None:
         help="file; or folder, for several inputs, when it is one or has no ending",
     )  # fmt: skip
     parser.add_argument("-f", "--force", action="store_true", help="overwrite existing files")
+    parser.add_argument(
+        "-j", "--jobs", type=_positive, metavar="N",
+        help=f"files at once (default: one for each core, at most {MOST_WORKERS})",
+    )  # fmt: skip
     add_json_argument(parser)
     add_weights_arguments(parser)
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return int(text)
 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
@@ -143,30 +155,60 @@ def run(
     line: Callable[[dict[str, Any]], str],
     arguments: argparse.Namespace,
 ) -> int:
-    """Do the jobs; a file that fails gets one line, and the others are done all the same.
+    """Do the jobs, ``--jobs`` of them at once; see :func:`report` for the rest.
+
+    Args:
+        jobs: what to do; results are reported in this order.
+        work: does one job; called by several threads at once.
+        line: what to print of a result.
+        arguments: parsed ones of :func:`add_arguments`.
+    """
+
+    def do(job: Job) -> dict[str, Any]:
+        if job.target.is_file() and not arguments.force:
+            raise CodecError(f"{job.target} exists; --force overwrites it")
+        if job.target.is_dir():
+            raise CodecError(f"{job.target} is a folder")
+        return work(job)
+
+    workers = worker_count(arguments.jobs, len(jobs))
+    with closing(in_order(do, jobs, workers, EXPECTED)) as outcomes:
+        return report(outcomes, len(jobs), line, arguments.json)
+
+
+def report(
+    outcomes: Iterator[Outcome[Job, dict[str, Any]]],
+    count: int,
+    line: Callable[[dict[str, Any]], str],
+    as_json: bool,
+) -> int:
+    """Print what became of jobs; one that failed gets one line, and the others go on.
+
+    Args:
+        outcomes: in the order in which to print them; ``count`` of them.
+        count: for the progress bar.
+        line: what to print of a result.
+        as_json: print all results at the end, as JSON.
 
     Returns:
         The exit code: 0, or 2 when any job failed.
     """
     results, failed = [], 0
-    bar = tqdm(jobs, disable=len(jobs) < 2 or not sys.stderr.isatty(), unit="file")
-    for job in bar:
-        try:
-            if job.target.is_file() and not arguments.force:
-                raise CodecError(f"{job.target} exists; --force overwrites it")
-            if job.target.is_dir():
-                raise CodecError(f"{job.target} is a folder")
-            result = work(job)
-        except EXPECTED as error:
+    hidden = count < 2 or not sys.stderr.isatty()
+    for outcome in tqdm(outcomes, total=count, disable=hidden, unit="file"):
+        for text in outcome.warnings:
+            tqdm.write(f"warning: {text}", file=sys.stderr)
+        if outcome.error is not None or outcome.result is None:
             failed += 1
-            text = one_line(error)
-            named = text if str(job.source) in text else f"{job.source}: {text}"
+            source = str(outcome.item.source)
+            text = one_line(outcome.error or CodecError("no result"))
+            named = text if source in text else f"{source}: {text}"
             tqdm.write(f"error: {named}", file=sys.stderr)
-            results.append({"source": str(job.source), "error": text})
+            results.append({"source": source, "error": text})
             continue
-        results.append(result)
-        if not arguments.json:
-            tqdm.write(line(result))
-    if arguments.json:
+        results.append(outcome.result)
+        if not as_json:
+            tqdm.write(line(outcome.result))
+    if as_json:
         print(json.dumps(results, indent=2))
     return 2 if failed else 0

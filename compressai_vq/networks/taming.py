@@ -1,22 +1,41 @@
-"""The f16 pair of ``mao2024-vqgan``: the taming-transformers package's own modules.
+"""The f16 pair of ``mao2024-vqgan``: taming-transformers' networks, written for inference.
 
-Only the names differ from a published checkpoint's: ``quant_conv`` belongs to the encoder
-and ``post_quant_conv`` to the decoder here, and the strided convolutions are called
-``halve``, because CompressAI's loaders rewrite the name ``downsample``.
-:func:`state_from_taming` translates.
+::
+
+    image (3, H, W)                                      image (3, H, W)
+      | conv                                               ^ norm, SiLU, conv
+    1 @ 1      2 blocks    halve                         1 @ 1      3 blocks
+    1 @ 1/2    2 blocks    halve                         1 @ 1/2    3 blocks    double
+    2 @ 1/4    2 blocks    halve                         2 @ 1/4    3 blocks    double
+    2 @ 1/8    2 blocks    halve                         2 @ 1/8    3 blocks    double
+    4 @ 1/16   2 blocks, attention in each               4 @ 1/16   3 blocks, attention, double
+      | block, attention, block                            ^ block, attention, block
+      | norm, SiLU, conv, 1x1 conv                         ^ 1x1 conv, conv
+    latent (D, H/16, W/16)  -->  nearest codeword  -->   latent (D, H/16, W/16)
+
+The figures are channels, in multiples of the width.  Results are those of the package's own
+modules (:mod:`.taming_blocks` says what differs), and so are the parameters' names, but for
+two: ``quant_conv`` belongs to the encoder and ``post_quant_conv`` to the decoder here, and the
+strided convolutions are called ``halve``, because CompressAI's loaders rewrite the name
+``downsample``.  :func:`state_from_taming` translates.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
+import itertools
 from typing import cast
 
+import torch
 import torch.nn as nn
-from taming.modules.diffusionmodules.model import Decoder, Encoder
 from torch import Tensor
 
+from .taming_blocks import Attention, Double, Halve, Norm, ResidualBlock, norm_silu
+
 WIDTH = 128  # channels at full size, in the published models
+_MULTIPLES = (1, 1, 2, 2, 4)  # of the width, from full size to a sixteenth
+# How many sizes, from the full one down, run in bf16 where that is fast: most of the time goes
+# to these.  The others keep fp32: a rounding there moves whole blocks of the image.
+_IN_BF16 = 4
 _PREFIXES = {
     "encoder.": "encoder.net.",
     "decoder.": "decoder.net.",
@@ -26,33 +45,94 @@ _PREFIXES = {
 }
 
 
-def _arguments(width: int, latent_channels: int) -> dict[str, object]:
-    return {
-        "ch": width,
-        "out_ch": 3,
-        "ch_mult": (1, 1, 2, 2, 4),
-        "num_res_blocks": 2,
-        "attn_resolutions": [16],
-        "in_channels": 3,
-        "resolution": 256,
-        "z_channels": latent_channels,
-        "double_z": False,
-        "dropout": 0.0,
-    }
-
-
 class _Level(nn.Module):
-    """One level of the encoder, with its strided convolution under another name."""
+    """The blocks of one size, and the way to the next size."""
 
-    def __init__(self, level: nn.Module) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        depth: int,
+        attention: bool,
+        halve: bool = False,
+        double: bool = False,
+    ) -> None:
         super().__init__()
-        self.block, self.attn = level.block, level.attn
-        if hasattr(level, "downsample"):
-            self.halve = level.downsample
+        sizes = (in_channels, *[channels] * depth)
+        self.block = nn.ModuleList(ResidualBlock(a, b) for a, b in itertools.pairwise(sizes))
+        self.attn = nn.ModuleList(Attention(channels) for _ in range(depth if attention else 0))
+        if halve:
+            self.halve = Halve(channels)
+        if double:
+            self.upsample = Double(channels)
 
-    @property
-    def downsample(self) -> nn.Module:
-        return cast(nn.Module, self.halve)
+    def forward(self, x: Tensor) -> Tensor:
+        # Sizes differ in their number format.  (Replicas of DataParallel have no parameters.)
+        x = x.to(cast(ResidualBlock, self.block[0]).norm1.weight.dtype)
+        for n, block in enumerate(self.block):
+            x = block(x)
+            if len(self.attn):
+                x = self.attn[n](x)
+        for name in ("halve", "upsample"):
+            if hasattr(self, name):
+                x = getattr(self, name)(x)
+        return x
+
+
+class _Middle(nn.Module):
+    """Two blocks with attention between them."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.block_1 = ResidualBlock(channels, channels)
+        self.attn_1 = Attention(channels)
+        self.block_2 = ResidualBlock(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block_2(self.attn_1(self.block_1(x)))
+
+
+class _Encoder(nn.Module):
+    def __init__(self, width: int, latent_channels: int) -> None:
+        super().__init__()
+        sizes = [width * multiple for multiple in (1, *_MULTIPLES)]
+        last = len(_MULTIPLES) - 1
+        self.conv_in = nn.Conv2d(3, width, 3, padding=1)
+        self.down = nn.ModuleList(
+            _Level(sizes[n], sizes[n + 1], 2, attention=n == last, halve=n < last)
+            for n in range(len(_MULTIPLES))
+        )
+        self.mid = _Middle(sizes[-1])
+        self.norm_out = Norm(sizes[-1])
+        self.conv_out = nn.Conv2d(sizes[-1], latent_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv_in(x)
+        for level in self.down:
+            x = level(x)
+        x = x.to(self.norm_out.weight.dtype)
+        return self.conv_out(norm_silu(self.norm_out, self.mid(x)))
+
+
+class _Decoder(nn.Module):
+    def __init__(self, width: int, latent_channels: int) -> None:
+        super().__init__()
+        sizes = [width * multiple for multiple in (*_MULTIPLES, _MULTIPLES[-1])]
+        last = len(_MULTIPLES) - 1
+        self.conv_in = nn.Conv2d(latent_channels, sizes[-1], 3, padding=1)
+        self.mid = _Middle(sizes[-1])
+        self.up = nn.ModuleList(
+            _Level(sizes[n + 1], sizes[n], 3, attention=n == last, double=n > 0)
+            for n in range(len(_MULTIPLES))
+        )
+        self.norm_out = Norm(width)
+        self.conv_out = nn.Conv2d(width, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.mid(self.conv_in(x))
+        for n in reversed(range(len(self.up))):
+            x = self.up[n](x)
+        return self.conv_out(norm_silu(self.norm_out, x))
 
 
 class TamingEncoder(nn.Module):
@@ -65,9 +145,12 @@ class TamingEncoder(nn.Module):
 
     def __init__(self, latent_channels: int = 256, width: int = WIDTH) -> None:
         super().__init__()
-        self.net = Encoder(**_arguments(width, latent_channels))
-        self.net.down = nn.ModuleList(_Level(level) for level in self.net.down)
+        self.net = _Encoder(width, latent_channels)
         self.quant_conv = nn.Conv2d(latent_channels, latent_channels, 1)
+
+    def use_bf16(self) -> None:
+        """Turn the sizes that nearly all the time goes to into bf16; see ``_IN_BF16``."""
+        self.net.down[:_IN_BF16].to(torch.bfloat16)
 
     def forward(self, x: Tensor, rate: int = 0) -> Tensor:
         """(N, 3, H, W) in [-1, 1], H and W multiples of 16, to (N, D, H/16, W/16)."""
@@ -79,9 +162,13 @@ class TamingDecoder(nn.Module):
 
     def __init__(self, latent_channels: int = 256, width: int = WIDTH) -> None:
         super().__init__()
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints its latent's shape
-            self.net = Decoder(**_arguments(width, latent_channels))
+        self.net = _Decoder(width, latent_channels)
         self.post_quant_conv = nn.Conv2d(latent_channels, latent_channels, 1)
+
+    def use_bf16(self) -> None:
+        """As the encoder's; the last layers, at full size, are among them."""
+        for module in (self.net.up[:_IN_BF16], self.net.norm_out, self.net.conv_out):
+            module.to(torch.bfloat16)
 
     def forward(self, z: Tensor, rate: int = 0) -> Tensor:
         """(N, D, h, w) to (N, 3, 16 h, 16 w), about [-1, 1] (not clipped)."""

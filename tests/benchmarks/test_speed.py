@@ -15,6 +15,7 @@ from benchmarks import speed
 from benchmarks.speed import CHENG, LITE, LITE_1, MAO, PAIRS, TAMING, VVC, Contestant, measure
 from benchmarks.speed_reference import CODEWORDS, load_ours, load_published, write_state
 from benchmarks.speed_words import speed_text
+from benchmarks.speed_worker import _peak_mib
 from compressai_vq.errors import CodecError
 
 
@@ -109,6 +110,13 @@ def test_a_worker_answers_a_line_with_a_run() -> None:
     one = _worker_of(program)
     assert [one.run()["n"] for _ in range(3)] == [0, 1, 2]
     one.close()
+
+
+def test_peak_memory_is_the_processs_own() -> None:
+    before = _peak_mib()
+    held = torch.ones(1 << 26)  # 256 MiB
+    assert before + 200 < _peak_mib() < before + 600
+    del held
 
 
 def test_a_worker_that_has_ended_is_named() -> None:

@@ -1,0 +1,93 @@
+"""A command's start without what it will not use.
+
+``import compressai`` imports the tools of its point-cloud models as well (torch-geometric, and
+with it torch's compiler), torchvision's, pandas and scipy.stats.  That takes longer than
+importing torch, and longer than a picture takes.  :func:`import_compressai` leaves them out;
+it is for our own command line alone, a library must not do so to its users.
+
+:func:`ask_for_huge_pages` has torch take its larger tensors in pages of 2 MiB, where the kernel
+gives them on request: the networks' activations are fresh memory at every step, and page
+faults of 4 KiB cost up to as much as the arithmetic between convolutions.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+_STOOD_IN_FOR = ("torch_geometric", "torchvision")
+_WHEN_USED = ("pandas", "requests", "scipy.stats")
+
+
+def ask_for_huge_pages() -> None:
+    """To be called before torch makes its first tensor; what the environment says is kept."""
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+def import_compressai() -> None:
+    """Import CompressAI with stand-ins for modules that none of its image codecs needs.
+
+    Others are loaded when first used.  Stand-ins are gone afterwards: whoever imports the
+    modules later gets the true ones.  CompressAI's registry of transforms stays without
+    theirs.  Does nothing where CompressAI or one of them is already imported.
+    """
+    if any(name in sys.modules for name in ("compressai", *_STOOD_IN_FOR)):
+        return
+    finder = _Finder()
+    sys.meta_path.insert(0, finder)
+    try:
+        import compressai  # noqa: F401
+    except (ImportError, AttributeError, TypeError):
+        # A version of CompressAI that needs more of them: what is half there goes, and it will
+        # be imported as it is.
+        _forget("compressai")
+    finally:
+        sys.meta_path.remove(finder)
+        _forget(*_STOOD_IN_FOR)
+
+
+def _forget(*packages: str) -> None:
+    for name in [n for n in sys.modules if n.partition(".")[0] in packages]:
+        del sys.modules[name]
+
+
+class _StandIn:
+    """Serves as a base class, and as a decorator that does nothing."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __call__(self, decorated: Any) -> Any:
+        return decorated
+
+
+class _StandInLoader(importlib.abc.Loader):
+    def exec_module(self, module: ModuleType) -> None:
+        module.__path__ = []
+        module.__getattr__ = _attribute  # type: ignore[method-assign]
+
+
+def _attribute(name: str) -> type[_StandIn]:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return _StandIn
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name.partition(".")[0] in _STOOD_IN_FOR:
+            return importlib.machinery.ModuleSpec(name, _StandInLoader(), is_package=True)
+        if name not in _WHEN_USED:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = importlib.util.LazyLoader(spec.loader)
+        return spec

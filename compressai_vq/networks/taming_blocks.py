@@ -1,0 +1,126 @@
+"""The layers of taming-transformers' f16 networks, with its parameters and less work.
+
+Names and shapes of the parameters are those of the package's own modules (Esser et al., 2021,
+"Taming Transformers for High-Resolution Image Synthesis"), and so are the results, up to the
+order of additions:
+
+- attention never holds its matrix of positions times positions;
+- without gradients, activations and sums overwrite their input, and an enlargement and the
+  convolution behind it become one transposed convolution: 16 products for a channel of an
+  input position instead of 36, and no enlarged copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Norm(nn.GroupNorm):
+    """Group norm over 32 groups, as everywhere in these networks."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(32, channels, eps=1e-6)
+
+
+def norm_silu(norm: nn.GroupNorm, x: Tensor) -> Tensor:
+    """Normalise, then SiLU, in place when nothing is to be learned."""
+    return F.silu(norm(x), inplace=not torch.is_grad_enabled())
+
+
+def _add(new: Tensor, old: Tensor) -> Tensor:
+    """``new + old``; overwrites ``new`` when nothing is to be learned."""
+    if torch.is_grad_enabled() or new.dtype != old.dtype:
+        return new + old
+    return new.add_(old)
+
+
+class ResidualBlock(nn.Module):
+    """norm, SiLU, 3x3 convolution, twice, around a skip."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.norm1 = Norm(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm2 = Norm(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        if in_channels != out_channels:
+            self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H, W)."""
+        y = self.conv1(norm_silu(self.norm1, x))
+        y = self.conv2(norm_silu(self.norm2, y))
+        return _add(y, self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
+
+
+class Attention(nn.Module):
+    """Every position looks at all positions, with one head, around a skip."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = Norm(channels)
+        self.q = nn.Conv2d(channels, channels, 1)
+        self.k = nn.Conv2d(channels, channels, 1)
+        self.v = nn.Conv2d(channels, channels, 1)
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape; memory grows with H W, not with its square."""
+        n, c, h, w = x.shape
+        y = self.norm(x)
+
+        def positions(projection: Callable[[Tensor], Tensor]) -> Tensor:
+            # (N, one head, H W, C): for channels-last memory a view.
+            return projection(y).permute(0, 2, 3, 1).reshape(n, 1, h * w, c)
+
+        y = F.scaled_dot_product_attention(positions(self.q), positions(self.k), positions(self.v))
+        y = y.view(n, h, w, c).permute(0, 3, 1, 2)
+        return _add(self.proj_out(y), x)
+
+
+class Halve(nn.Module):
+    """3x3 convolution with stride 2; zeros are added to the right and at the bottom alone."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W), H and W even, to (N, C, H/2, W/2)."""
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
+
+
+class Double(nn.Module):
+    """Every position twice as wide and high, then a 3x3 convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, 2 H, 2 W)."""
+        if torch.is_grad_enabled():
+            return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+        kernel = enlarging_kernel(self.conv.weight)
+        return F.conv_transpose2d(x, kernel, self.conv.bias, stride=2, padding=1)
+
+
+def enlarging_kernel(weight: Tensor) -> Tensor:
+    """The transposed convolution that repeats positions 2x2 and then convolves.
+
+    A row of the output sees three rows of the enlarged input, which are two of the input: the
+    weights of equal ones are added.
+
+    Args:
+        weight: (C', C, 3, 3), of a convolution with stride 1 and padding 1.
+
+    Returns:
+        (C, C', 4, 4), for stride 2 and padding 1, in the layout of ``weight``.
+    """
+    sums = F.avg_pool2d(weight.float(), 2, stride=1, padding=1, divisor_override=1)
+    return sums.flip(2, 3).transpose(0, 1).to(weight.dtype)
