@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 from .errors import CodecError
+
+_UMASK = threading.Lock()  # it can be read only by changing it, for all threads
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -31,8 +34,9 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
+        with _UMASK:
+            mask = os.umask(0)
+            os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)  # mkstemp makes files private
         os.replace(temporary, path)
     except OSError as error:

@@ -145,18 +145,11 @@ class FileCodec:
 
     def check(self, container: Container) -> None:
         """Raise CodecError unless the file was made with these weights."""
-        ours = self.weights
-        if container.architecture != ours.architecture:
-            raise CodecError(
-                f"made with {container.architecture}; these weights are {ours.architecture}"
-            )
+        self.weights.check_architecture(container.architecture)
         if container.coding == PRIOR:
             self._check_prior(container)
-        elif container.fingerprint != ours.fingerprint[:2]:
-            raise CodecError(
-                f"made with weights {container.fingerprint.hex()} of {ours.architecture}; "
-                f"these are {ours.fingerprint[:2].hex()}: give the right ones with --weights"
-            )
+        else:
+            self.weights.check_fingerprint(container.fingerprint)
         self._check_size(container.width, container.height)
 
     def _check_prior(self, container: Container) -> None:

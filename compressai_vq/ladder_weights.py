@@ -88,6 +88,23 @@ class LadderWeights:
         known = range(1, len(LADDER) + 1)
         return [quality for quality in known if f"codebooks.{quality}" in self.tensors]
 
+    def check_architecture(self, architecture: str) -> None:
+        """Raise CodecError unless these weights are of what something was made with."""
+        if architecture != self.architecture:
+            raise CodecError(f"made with {architecture}; these weights are {self.architecture}")
+
+    def check_fingerprint(self, fingerprint: bytes) -> None:
+        """Raise CodecError unless these are the weights that something was made with.
+
+        Args:
+            fingerprint: the first two bytes of those weights' own.
+        """
+        if fingerprint != self.fingerprint[:2]:
+            raise CodecError(
+                f"made with weights {fingerprint.hex()} of {self.architecture}; "
+                f"these are {self.fingerprint[:2].hex()}: give the right ones with --weights"
+            )
+
     @functools.cached_property
     def _networks(self) -> dict[str, Tensor]:
         parts = ("encoder.", "decoder.")

@@ -9,6 +9,7 @@ from .bd_table import bd_table
 from .page import DatasetSection, Report
 from .plots import rd_plots
 from .published import Published
+from .quality_table import quality_table
 from .results import dataset_title, load_results
 from .tables import Table
 from .times import provenance, summary, times
@@ -30,6 +31,7 @@ def build_report(folder: Path, published: Published | None = None) -> Report:
             plots=rd_plots(dataset, curves, published),
             bd_table=bd_table(dataset, curves, published, trained),
             times=times(dataset, curves, folder),
+            qualities=quality_table(dataset, curves, published),
         )
         for dataset, curves in results.items()
     ]
@@ -46,7 +48,8 @@ def build_report(folder: Path, published: Published | None = None) -> Report:
 
 
 def tables(folder: Path) -> dict[str, Table]:
-    """The report's tables by name: ``bd-kodak``, ``times-kodak``, ``vvc-check``, ``provenance``.
+    """The report's tables by name: ``bd-kodak``, ``times-kodak``, ``quality-kodak``,
+    ``vvc-check``, ``provenance``.
 
     Raises:
         CodecError: as :func:`build_report`.

@@ -29,6 +29,7 @@ class DatasetSection:
         plots: quality against rate, the most telling first.
         bd_table: against the baselines.
         times: encoding and decoding.
+        qualities: ours one by one; None where ours was not run.
     """
 
     key: str
@@ -36,6 +37,7 @@ class DatasetSection:
     plots: list[Plot]
     bd_table: Table
     times: Table
+    qualities: Table | None = None
 
 
 @dataclass
@@ -74,7 +76,7 @@ class Report:
     @property
     def tables(self) -> list[Table]:
         """Of all data sets."""
-        by_dataset = [t for s in self.sections for t in (s.bd_table, s.times)]
+        by_dataset = [t for s in self.sections for t in (s.bd_table, s.times, s.qualities) if t]
         return [*by_dataset, self.vvc_check, self.provenance]
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from benchmarks.codecs import CODECS
 from compressai_vq.errors import CodecError
 
-DATASETS = {"kodak": "Kodak", "clic2025-8": "CLIC 2025"}
+DATASETS = {"kodak": "Kodak", "clic2025-8": "CLIC2025-8"}
 """Folder names to what people call them; any other folder keeps its name."""
 
 

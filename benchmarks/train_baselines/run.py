@@ -17,7 +17,7 @@ from compressai_vq.atomic_file import write_atomically
 from compressai_vq.machine import describe_machine
 from compressai_vq.training.log import append_row
 from compressai_vq.training.photographs import random_crops
-from compressai_vq.training.source_commit import source_commit
+from compressai_vq.training.source_commit import note_commit
 
 from .recipe import Recipe
 from .schedule import Schedule
@@ -60,9 +60,7 @@ class BaselineRun:
         self.folder.mkdir(parents=True, exist_ok=True)
         if (self.folder / "state.pt").exists():
             self._resume()
-        commit = source_commit()
-        if commit not in self.commits:
-            self.commits.append(commit)
+        note_commit(self.commits)
 
     def train(self, save_every: int = 100) -> None:
         """Train to the schedule's end, writing the operating points on the way."""

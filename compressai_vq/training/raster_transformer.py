@@ -35,7 +35,7 @@ from ..prior.raster_transformer import GPT, RasterTransformer, logits_at, new_gp
 from .log import append_row, read_rows
 from .photographs import load_photographs
 from .prior.index_maps import IndexMaps
-from .source_commit import source_commit
+from .source_commit import note_commit
 
 _ARCHITECTURE = "mao2024-vqgan-lite"
 _STRIDE = 16  # pixels of an index
@@ -133,9 +133,7 @@ class RasterRun:
         self._prepare_validation(validation)
         if self.state_path.exists():
             self._resume()
-        commit = source_commit()
-        if commit not in self.commits:
-            self.commits.append(commit)
+        note_commit(self.commits)
 
     def train(self, save_every: int = 100) -> RasterTransformer:
         """Train to the configured number of steps."""

@@ -27,7 +27,7 @@ from .log import append_row
 from .optimizer import make_optimizer
 from .perceptual import PerceptualLoss
 from .photographs import random_crops
-from .source_commit import source_commit
+from .source_commit import note_commit
 from .validation import Validation
 
 
@@ -82,9 +82,7 @@ class TrainingRun:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "state.pt").exists():
             self._resume()
-        commit = source_commit()
-        if commit not in self.commits:
-            self.commits.append(commit)
+        note_commit(self.commits)
 
     def train(self, save_every: int = 250) -> dict[str, Tensor]:
         """Train to the configured number of steps; returns the averaged state dict."""

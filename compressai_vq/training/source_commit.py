@@ -23,3 +23,10 @@ def source_commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{commit}-dirty" if changes else commit
+
+
+def note_commit(commits: list[str]) -> None:
+    """Add the commit that trains now to those of a run, unless it is among them."""
+    commit = source_commit()
+    if commit not in commits:
+        commits.append(commit)

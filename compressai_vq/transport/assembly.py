@@ -81,13 +81,8 @@ def assemble(packets: Iterable[bytes], codec: FileCodec) -> Assembled:
 def check_weights(facts: ImageFacts, codec: FileCodec) -> None:
     """Raise CodecError unless a codec has the weights that an image was made with."""
     ours = codec.weights
-    if facts.architecture != ours.architecture:
-        raise CodecError(f"made with {facts.architecture}; these weights are {ours.architecture}")
-    if facts.fingerprint != ours.fingerprint[:2]:
-        raise CodecError(
-            f"made with weights {facts.fingerprint.hex()} of {ours.architecture}; "
-            f"these are {ours.fingerprint[:2].hex()}: give the right ones with --weights"
-        )
+    ours.check_architecture(facts.architecture)
+    ours.check_fingerprint(facts.fingerprint)
     if facts.quality not in ours.qualities:
         raise CodecError(f"these weights have qualities {ours.qualities}, not {facts.quality}")
 

@@ -61,7 +61,7 @@ def test_a_gradient_in_another_layout_gives_the_same_step() -> None:
 
 def test_a_matrix_is_a_view_of_its_filters() -> None:
     for channels_last in (False, True):
-        weight = _network(channels_last)[1].weight.detach()
+        weight = _network(channels_last).get_parameter("1.weight").detach()
         matrix = as_matrix(weight, weight)
         assert matrix.shape == (96, 64 * 9)
         assert matrix.data_ptr() == weight.data_ptr()
@@ -69,11 +69,11 @@ def test_a_matrix_is_a_view_of_its_filters() -> None:
 
 def test_frozen_parameters_stay() -> None:
     network = _network(True)
-    network[1].requires_grad_(False)
-    before = network[1].weight.clone()
+    frozen = network.get_parameter("1.weight").requires_grad_(False)
+    before = frozen.clone()
     optimizer = make_optimizer("muon", network, 0.01)
     F.relu(network(torch.randn(1, 8, 4, 4))).sum().backward()
     optimizer.step()
     optimizer.zero_grad()
-    assert torch.equal(network[1].weight, before)
+    assert torch.equal(frozen, before)
     assert all(p.grad is None for p in network.parameters())

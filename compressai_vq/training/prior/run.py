@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...prior.order import NUM_PASSES, pass_numbers
 from ..log import append_row
-from ..source_commit import source_commit
+from ..source_commit import note_commit
 from .config import PriorConfig
 from .index_maps import IndexMaps
 from .masks import draw_masks
@@ -69,9 +69,7 @@ class PriorRun:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "state.pt").exists():
             self._resume()
-        commit = source_commit()
-        if commit not in self.commits:
-            self.commits.append(commit)
+        note_commit(self.commits)
 
     @property
     def quantizing(self) -> bool:

@@ -1,0 +1,78 @@
+"""What the shipped weights make of eight images, at the ends and the middle of the ladder.
+
+    python -m benchmarks.sheet KODAK -o benchmarks/results/kodak-sheet.jpg
+
+The images are those that divide the folder, in the order of names, into nine equal parts.
+Captions give the size of the complete file, by the package's default coding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from benchmarks.loss import images_of
+from benchmarks.loss_grid import chosen
+from compressai_vq.atomic_file import write_atomically
+from compressai_vq.contact_sheet import contact_sheet
+from compressai_vq.errors import CodecError
+from compressai_vq.file_codec import FileCodec
+from compressai_vq.picture import read_picture
+from compressai_vq.pretrained import pretrained_weights
+
+QUALITIES = (1, 5, 9)
+IMAGES = 8
+
+
+def tiles_of(path: Path, codec: FileCodec) -> list[tuple[Tensor, str]]:
+    """An original and its reconstructions with their captions."""
+    picture = read_picture(path, codec.max_pixels)
+    pixels = picture.shape[1] * picture.shape[2]
+    tiles = [(_wide(picture), path.stem)]
+    for quality in QUALITIES:
+        data = codec.compress(picture, quality)
+        caption = f"q{quality}, {len(data)} bytes, {8 * len(data) / pixels:.4f} bpp"
+        tiles.append((_wide(codec.decompress(data)), caption))
+    return tiles
+
+
+def _wide(picture: Tensor) -> Tensor:
+    """The middle of an upright picture, 3:2, so that all are alike."""
+    height, width = picture.shape[1:]
+    kept = min(height, round(width * 2 / 3))
+    top = (height - kept) // 2
+    return picture[:, top : top + kept]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Draw and write the sheet; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sheet", description=__doc__)
+    parser.add_argument("folder", type=Path, help="images")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.jpg")
+    parser.add_argument("--width", type=int, default=360, help="of a picture, in pixels")
+    arguments = parser.parse_args(argv)
+    try:
+        codec = FileCodec(pretrained_weights("mao2024-vqgan-lite"))
+        tiles = [
+            tile
+            for path in chosen(images_of(arguments.folder), IMAGES)
+            for tile in tiles_of(path, codec)
+        ]
+    except (CodecError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    sheet = contact_sheet(tiles, columns=1 + len(QUALITIES), width=arguments.width)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=88)
+    write_atomically(arguments.output, buffer.getvalue())
+    print(arguments.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

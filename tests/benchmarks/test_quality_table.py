@@ -1,0 +1,34 @@
+"""Our qualities one by one, beside those without fine-tuning and the published ones."""
+
+from __future__ import annotations
+
+from benchmarks.codecs import OURS
+from benchmarks.report.published import Published
+from benchmarks.report.quality_table import UNFINETUNED, quality_table
+from benchmarks.report.results import Curve
+
+BPP = [0.01, 0.02, 0.03, 0.04]
+LPIPS = [0.4, 0.3, 0.25, 0.2]
+
+
+def _curve(key: str, rates: list[float]) -> Curve:
+    means = {"quality": [1.0, 2.0, 3.0, 4.0], "bpp": rates, "lpips": LPIPS}
+    return Curve("kodak", key, f"label of {key}", means=means)
+
+
+def test_rows_and_bd_rates() -> None:
+    twice = [2 * rate for rate in BPP]
+    curves = {OURS: _curve(OURS, BPP), UNFINETUNED: _curve(UNFINETUNED, twice)}
+    published = Published()
+    table = quality_table("kodak", curves, published)
+    assert table is not None and table.name == "quality-kodak"
+    assert table.rows[0][:5] == [f"label of {OURS}", "1", "0.0100", "0.400", "\N{EN DASH}"]
+    assert table.rows[4][2] == "0.0200"
+    (paper,) = (curve for curve in published.curves("kodak") if curve.codec == OURS)
+    assert [float(row[3]) for row in table.rows[8:]] == paper.values["lpips"]
+    assert "\N{MINUS SIGN}50.0 % (overlap 100%)" in table.notes[0]
+    assert len(table.notes) == 2
+
+
+def test_nothing_without_ours() -> None:
+    assert quality_table("kodak", {}, Published()) is None
