@@ -23,6 +23,7 @@ from benchmarks.environment import ROOT
 from benchmarks.loss_words import fuzz_sentence, loss_table, netem_sentence
 from benchmarks.report.published import Published
 from benchmarks.report.results import DATASETS
+from benchmarks.scale_words import folders_sentence, large_table
 from benchmarks.speed_words import speed_text
 from compressai_vq.training.log import read_rows
 
@@ -176,6 +177,16 @@ def packet_fuzz() -> str:
     return fuzz_sentence(_load("packet-fuzz.json"))
 
 
+def large() -> str:
+    """Time and memory of large pictures."""
+    return large_table(_load("large.json"))
+
+
+def folders() -> str:
+    """What several workers gain."""
+    return folders_sentence(_load("folders.json"))
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "rates": rates,
     "published": published,
@@ -191,6 +202,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "netem": netem,
     "packet_fuzz": packet_fuzz,
     "times": times,
+    "large": large,
+    "folders": folders,
 }
 
 

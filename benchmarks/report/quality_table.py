@@ -51,7 +51,7 @@ def quality_table(dataset: str, curves: dict[str, Curve], published: Published) 
     titles = [metrics[name].title for name in _COLUMNS]
     return Table(
         name=f"quality-{dataset}",
-        caption=f"Our codec's qualities on {dataset_title(dataset)}",
+        caption=f"The qualities of our codec on {dataset_title(dataset)}",
         columns=["weights", "quality", "bpp", *titles],
         rows=rows,
         notes=notes,

@@ -323,7 +323,13 @@ def test_command_writes_page_and_tables_and_says_when_it_cannot_draw(
     assert old.read_bytes() == b"stored"
     assert (out / "report.html").read_text().startswith("<!doctype html>")
     written = {path.name for path in (folder / "tables").iterdir()}
-    assert written == {"bd-kodak.md", "times-kodak.md", "vvc-check.md", "provenance.md"}
+    assert written == {
+        "bd-kodak.md",
+        "times-kodak.md",
+        "quality-kodak.md",
+        "vvc-check.md",
+        "provenance.md",
+    }
 
 
 @pytest.mark.skipif(find_browser() is None, reason="no Chromium to draw plots with")

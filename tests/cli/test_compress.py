@@ -209,14 +209,14 @@ def test_extreme_sizes(run: Run, weights_file: Path, tmp_path: Path) -> None:
         assert found.shape == (3, height, width)
 
 
-def test_100_megapixels_are_refused_with_the_limit(
+def test_144_megapixels_are_refused_with_the_limit(
     run: Run, weights_file: Path, tmp_path: Path
 ) -> None:
-    Image.new("1", (10_000, 10_000)).save(tmp_path / "a.png", compress_level=1)
+    Image.new("1", (12_000, 12_000)).save(tmp_path / "a.png", compress_level=1)
     result = run("compress", tmp_path / "a.png", "-o", tmp_path, "--weights", weights_file)
     assert result.code == 2
     (line,) = result.errors
-    assert "10000x10000 is 100.0 megapixels; the limit is 33.6" in line
+    assert "12000x12000 is 144.0 megapixels; the limit is 134.2" in line
     assert files_below(tmp_path) == {"a.png"}
 
 

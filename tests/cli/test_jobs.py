@@ -123,6 +123,8 @@ def test_interruption_leaves_whole_files_only(tmp_path: Path, weights_file: Path
         stderr=subprocess.PIPE,
         text=True,
         env=ENVIRONMENT,
+        # A shell starts what it runs in the background with this signal ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         first = process.stdout.readline()
