@@ -139,19 +139,27 @@ def prior() -> str:
     uniform = _load("kodak/mao2024-vqgan-lite-uniform.json")
     sizes = [report["results"]["bytes"] for report in (uniform, plain, coded)]
     lines = [
-        "| quality | log2(K) bits each | frequencies | index prior | saved | bpp |",
-        "|---|---|---|---|---|---|",
+        "| quality | log2(K) bits each | frequencies | index prior | saved | bpp "
+        "| encode, decode s by frequencies | by the prior |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    rows = zip(coded["results"]["quality"], *sizes, coded["results"]["bpp"], strict=True)
-    for quality, most, some, least, bpp in rows:
+    names = ("encoding_time", "decoding_time")
+    seconds = [
+        [f"{there:.2f}, {back:.2f}" for there, back in zip(*(r[n] for n in names), strict=True)]
+        for r in (plain["results"], coded["results"])
+    ]
+    results = coded["results"]
+    rows = zip(results["quality"], *sizes, results["bpp"], *seconds, strict=True)
+    for quality, most, some, least, bpp, fast, slow in rows:
         lines.append(
             f"| {quality:.0f} | {most:.0f} | {some:.0f} | {least:.0f} "
-            f"| {100 * (1 - least / some):.1f} % | {bpp:.4f} |"
+            f"| {100 * (1 - least / some):.1f} % | {bpp:.4f} | {fast} | {slow} |"
         )
     lines += [
         "",
         f"Means over {coded['dataset']['images']} images of "
-        f"{coded['dataset']['folder'].capitalize()}; bytes of complete files. Weights "
+        f"{coded['dataset']['folder'].capitalize()}; bytes of complete files; times on one "
+        "thread, beside other work on the machine. Weights "
         f"`{coded['fingerprint'][:16]}`, prior `{coded['prior'][:16]}`.",
     ]
     return "\n".join(lines)
