@@ -228,7 +228,11 @@ def test_an_interrupted_run_goes_on(
         second = Interruption(patch)
         again = run(*arguments)
     assert (again.code, second.calls) == (0, 1)
-    assert steady(again.results) == steady(whole.results)
+    resumed, expected = steady(again.results), steady(whole.results)
+    assert resumed.keys() == expected.keys()
+    for name, values in expected.items():
+        # What was measured twice may differ in the seventh digit: seen once, on a busy machine.
+        assert resumed[name] == pytest.approx(values, rel=1e-5), name
     assert list(rows.iterdir()) == []
 
 
