@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import CodecError
@@ -21,27 +22,57 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         CodecError: when the folder cannot be written to; no part of a file is left behind.
     """
-    temporary = None
     try:
         path = path.resolve()
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         # A short name: the whole one may be as long as names can be.
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:16]}.")
+        with _beside(path, data, path.name[:16]) as temporary:
+            os.replace(temporary, path)
+    except OSError as error:
+        raise CodecError(f"cannot write {path}: {error.strerror}") from error
+
+
+def write_once(path: Path, data: bytes, mark: str) -> bool:
+    """Put a whole file there in one step, unless there is one already.
+
+    Args:
+        path: of the file; missing folders are made.
+        data: its contents.
+        mark: temporary files' names begin with it, after a dot.
+
+    Returns:
+        Whether this call made the file; False when there was one, which is left as it is.
+
+    Raises:
+        CodecError: when it cannot be written.
+    """
+    try:
+        with _beside(path, data, mark) as temporary:
+            os.link(temporary, path)  # unlike a rename, it does not replace
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise CodecError(f"cannot write {path}: {error.strerror}") from error
+    return True
+
+
+@contextlib.contextmanager
+def _beside(path: Path, data: bytes, mark: str) -> Iterator[str]:
+    """A file with the data and the usual permissions in the same folder, gone at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{mark}.")
+    try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         with _UMASK:
-            mask = os.umask(0)
-            os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp makes files private
-        os.replace(temporary, path)
-    except OSError as error:
-        raise CodecError(f"cannot write {path}: {error.strerror}") from error
+            hidden = os.umask(0)
+            os.umask(hidden)
+        os.chmod(temporary, 0o666 & ~hidden)  # mkstemp makes files private
+        yield temporary
     finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)

@@ -25,7 +25,6 @@ import os
 import secrets
 import socket
 import sys
-import tempfile
 import threading
 import time
 import warnings
@@ -35,7 +34,7 @@ from typing import Any, Protocol, TextIO, TypeVar
 
 import torch
 
-from .atomic_file import write_atomically
+from .atomic_file import write_atomically, write_once
 from .errors import CodecError
 from .pipeline import Outcome
 
@@ -212,7 +211,7 @@ class Worker:
             self._note(BEGUN, target)
             data = self._coder.compress_file(source)
             # Of two workers that come here with the same file one publishes it.
-            status = PUBLISHED if publish(target, data, self._run) else KEPT
+            status = PUBLISHED if write_once(target, data, self._run) else KEPT
             finished = data if status == PUBLISHED else self._finished(target)
         if finished is None:
             raise CodecError(f"{target} was removed while this ran")
@@ -238,43 +237,6 @@ class Worker:
     def _note(self, event: str, target: Path) -> None:
         entry = {"time": time.time(), "event": event, "target": str(target)}
         self._log.write(json.dumps(entry).encode() + b"\n")
-
-
-def publish(path: Path, data: bytes, mark: str) -> bool:
-    """Put a whole file there in one step, unless there is one already.
-
-    Args:
-        path: of the file; missing folders are made.
-        data: its contents.
-        mark: temporary files' names begin with it, after a dot.
-
-    Returns:
-        Whether this call made the file; False when there was one, which is left as it is.
-
-    Raises:
-        CodecError: when it cannot be written.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{mark}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp makes files private
-        os.link(temporary, path)  # unlike a rename, it does not replace
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise CodecError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-    return True
 
 
 def events(log: Path) -> list[dict[str, Any]]:

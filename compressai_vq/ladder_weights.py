@@ -13,23 +13,19 @@ A file is known by its fingerprint, the SHA-256 of its bytes.
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from .architectures import ARCHITECTURES
-from .atomic_file import write_atomically
 from .codec import VQGANCodec
 from .errors import CodecError
 from .index_coder import TABLES
 from .rates import LADDER
+from .tensor_file import read_tensors, write_tensors
 
 _METADATA = "compressai_vq"
 PACKAGED = Path(__file__).parent / "weights"
@@ -51,36 +47,16 @@ class LadderWeights:
         Raises:
             CodecError: when it is missing or is not such a file.
         """
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise CodecError(f"cannot read weights {path}: {error.strerror}") from error
-        try:
-            with safetensors.safe_open(path, "pt") as file:
-                facts = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
-            tensors = safetensors.torch.load(data)
-        except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
-            raise CodecError(f"{path} is not a safetensors file: {error}") from error
-        known = isinstance(facts, dict) and facts.get("architecture") in list(ARCHITECTURES)
-        if not known:
+        facts, tensors, fingerprint = read_tensors(path, _METADATA, "weights")
+        if facts.get("architecture") not in list(ARCHITECTURES):
             raise CodecError(f"{path} holds no weights of this package")
-        return cls(
-            facts["architecture"],
-            str(facts.get("calibration", "unknown")),
-            tensors,
-            hashlib.sha256(data).digest(),
-        )
+        calibration = str(facts.get("calibration", "unknown"))
+        return cls(facts["architecture"], calibration, tensors, fingerprint)
 
     def save(self, path: Path) -> bytes:
         """Write the file; returns its fingerprint."""
-        # One key: of several, safetensors would change the order from run to run, and with it
-        # the fingerprint.
         facts = {"architecture": self.architecture, "calibration": self.calibration}
-        metadata = {_METADATA: json.dumps(facts, sort_keys=True)}
-        tensors = {name: value.contiguous() for name, value in self.tensors.items()}
-        data = safetensors.torch.save(tensors, metadata)
-        write_atomically(path, data)
-        return hashlib.sha256(data).digest()
+        return write_tensors(path, _METADATA, facts, self.tensors)
 
     @property
     def qualities(self) -> list[int]:

@@ -31,6 +31,7 @@ from compressai_vq.pretrained import pretrained_weights
 
 from .fixtures import photograph
 from .forgery import forge
+from .mutations import flip, number, overwrite, splice
 
 REASONS = (
     "not a .cvq file",
@@ -213,30 +214,6 @@ def peak_memory_mib() -> float:
 # -- kinds of mutation -------------------------------------------------------------------
 
 
-def _flip(rng: random.Random, data: bytes, most: int = 8) -> bytes:
-    changed = bytearray(data)
-    for _ in range(rng.randint(1, most)):
-        if changed:
-            changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
-    return bytes(changed)
-
-
-def _splice(rng: random.Random, a: bytes, b: bytes) -> bytes:
-    return a[: rng.randint(0, len(a))] + b[rng.randint(0, len(b)) :]
-
-
-def _overwrite(rng: random.Random, data: bytes, end: int) -> bytes:
-    changed = bytearray(data)
-    for _ in range(rng.randint(1, 6)):
-        changed[rng.randrange(min(end, len(changed)))] = rng.randrange(256)
-    return bytes(changed)
-
-
-def _number(rng: random.Random) -> int:
-    """Of any size up to 40 bits, small ones as often as large ones."""
-    return rng.getrandbits(rng.randint(0, 40))
-
-
 def _sides(rng: random.Random, max_pixels: int) -> dict[str, int]:
     """Width and height within the limit, and now and then just at or beyond it."""
     width = 1 << rng.randint(0, 20)
@@ -247,15 +224,15 @@ def _sides(rng: random.Random, max_pixels: int) -> dict[str, int]:
 _Kind = Callable[[random.Random, Original, Original, int], bytes]
 _KINDS: dict[str, _Kind] = {
     # Damage: the checksum does not know of it.
-    "bits flipped": lambda r, a, b, n: _flip(r, a.data),
+    "bits flipped": lambda r, a, b, n: flip(r, a.data),
     "cut": lambda r, a, b, n: a.data[: r.randrange(len(a.data))],
     "extended": lambda r, a, b, n: a.data + r.randbytes(r.randint(1, 64)),
-    "spliced": lambda r, a, b, n: _splice(r, a.data, b.data),
-    "header overwritten": lambda r, a, b, n: _overwrite(r, a.data, 17),
+    "spliced": lambda r, a, b, n: splice(r, a.data, b.data),
+    "header overwritten": lambda r, a, b, n: overwrite(r, a.data, 17),
     "noise": lambda r, a, b, n: r.randbytes(r.randint(0, 64)),
     "noise after the magic": lambda r, a, b, n: b"VQ\x11" + r.randbytes(r.randint(0, 64)),
     # Forgery: the checksum fits, and what is wrong goes as far as it can.
-    "forged bits": lambda r, a, b, n: a.forged(_flip(r, a.container.payload)),
+    "forged bits": lambda r, a, b, n: a.forged(flip(r, a.container.payload)),
     "forged cut": lambda r, a, b, n: a.forged(
         a.container.payload[: r.randint(0, len(a.container.payload))]
     ),
@@ -263,7 +240,7 @@ _KINDS: dict[str, _Kind] = {
         a.container.payload + r.randbytes(4 * r.randint(1, 9))
     ),
     "forged splice": lambda r, a, b, n: a.forged(
-        _splice(r, a.container.payload, b.container.payload)
+        splice(r, a.container.payload, b.container.payload)
     ),
     "forged noise": lambda r, a, b, n: a.forged(
         r.randbytes(4 * r.randint(0, 200)), quality=r.randint(1, 9)
@@ -283,9 +260,9 @@ _KINDS: dict[str, _Kind] = {
         r.choice((None, bytes(8), r.randbytes(8), r.randbytes(4000))), **_sides(r, n)
     ),
     "forged absurd numbers": lambda r, a, b, n: a.forged(
-        width=_number(r), height=_number(r), surplus=r.choice((0, 0, 1, 9))
+        width=number(r), height=number(r), surplus=r.choice((0, 0, 1, 9))
     ),
-    "forged length": lambda r, a, b, n: a.forged(length=_number(r)),
+    "forged length": lambda r, a, b, n: a.forged(length=number(r)),
     "forged names": lambda r, a, b, n: a.forged(
         version=r.choice((1, r.randrange(16))),
         architecture=r.randrange(16),

@@ -20,6 +20,7 @@ from compressai_vq.transport.packets import packetize
 
 from .fixtures import photograph
 from .forgery import leb128, with_checksum
+from .mutations import flip, number, overwrite, splice
 
 
 class Original(NamedTuple):
@@ -99,36 +100,11 @@ def _forge(data: bytes, payload: bytes | None = None, surplus: int = 0, **fields
     return with_checksum(head, packet.payload if payload is None else payload)
 
 
-def _flip(rng: random.Random, data: bytes) -> bytes:
-    changed = bytearray(data)
-    for _ in range(rng.randint(1, 8)):
-        if changed:
-            changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
-    return bytes(changed)
-
-
-def _splice(rng: random.Random, a: bytes, b: bytes) -> bytes:
-    return a[: rng.randint(0, len(a))] + b[rng.randint(0, len(b)) :]
-
-
-def _overwrite(rng: random.Random, data: bytes, end: int) -> bytes:
-    changed = bytearray(data)
-    for _ in range(rng.randint(1, 6)):
-        if changed:
-            changed[rng.randrange(min(end, len(changed)))] = rng.randrange(256)
-    return bytes(changed)
-
-
-def _number(rng: random.Random) -> int:
-    """Of any size up to 40 bits, small ones as often as large ones."""
-    return rng.getrandbits(rng.randint(0, 40))
-
-
 def _payload(rng: random.Random, data: bytes) -> bytes:
     """Another payload: the packet's own with damage, or noise, zeros or ones."""
     own = Packet.from_bytes(data).payload
     changes = (
-        lambda: _flip(rng, own),
+        lambda: flip(rng, own),
         lambda: own[: rng.randint(0, len(own))],
         lambda: own + rng.randbytes(4 * rng.randint(1, 9)),
         lambda: rng.randbytes(4 * rng.randint(0, 50)),
@@ -196,13 +172,13 @@ _KINDS: dict[str, _Kind] = {
     # The link's and other senders' doing: the checksum tells.
     "lost": lambda r, left, m: left,
     "repeated": _repeated,
-    "bits flipped": _some(_flip),
+    "bits flipped": _some(flip),
     "cut": _some(lambda r, data: data[: r.randint(0, max(len(data) - 1, 0))]),
     "extended": _some(lambda r, data: data + r.randbytes(r.randint(1, 64))),
     "spliced": lambda r, left, m: _some(
-        lambda r, data: _splice(r, data, r.choice(r.choice(m.originals).packets)), keep=True
+        lambda r, data: splice(r, data, r.choice(r.choice(m.originals).packets)), keep=True
     )(r, left, m),
-    "header overwritten": _some(lambda r, data: _overwrite(r, data, 24)),
+    "header overwritten": _some(lambda r, data: overwrite(r, data, 24)),
     "noise": lambda r, left, m: [*left, r.randbytes(r.randint(0, 64))],
     "noise after the magic": lambda r, left, m: [*left, b"VP\x11" + r.randbytes(r.randint(0, 64))],
     "another image's": _mixed,
@@ -214,7 +190,7 @@ _KINDS: dict[str, _Kind] = {
         lambda r, data: _forge(data, _payload(r, data)), keep=True
     ),
     "forged number": _some(
-        lambda r, data: _forge(data, number=r.choice((r.randrange(64), _number(r))))
+        lambda r, data: _forge(data, number=r.choice((r.randrange(64), number(r))))
     ),
     "forged count": _some(
         lambda r, data: _forge(data, count=r.choice((r.randrange(64), 1 << r.randrange(16))))
@@ -235,10 +211,10 @@ _KINDS: dict[str, _Kind] = {
         lambda r, data: _forge(
             data,
             surplus=r.choice((0, 0, 1, 9)),
-            width=_number(r),
-            height=_number(r),
-            count=_number(r),
-            number=_number(r),
+            width=number(r),
+            height=number(r),
+            count=number(r),
+            number=number(r),
         )
     ),
 }

@@ -3,11 +3,12 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
-from compressai_vq.atomic_file import write_atomically
+from compressai_vq.atomic_file import write_atomically, write_once
 from compressai_vq.errors import CodecError
 
 
@@ -80,3 +81,46 @@ def test_links_are_followed_and_devices_kept(tmp_path: Path) -> None:
     device = Path(os.devnull)
     write_atomically(device, b"data")
     assert not device.is_file()
+
+
+def test_writing_once_keeps_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.cvq"
+    assert write_once(path, b"first", "run") is True
+    before = path.stat()
+    assert write_once(path, b"second", "run") is False
+    assert path.read_bytes() == b"first"
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert [p.name for p in path.parent.iterdir()] == ["a.cvq"]
+    if os.name == "posix":
+        (tmp_path / "ordinary").touch()
+        assert path.stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+def test_of_many_that_write_once_one_does(tmp_path: Path) -> None:
+    path, gate = tmp_path / "a.cvq", threading.Barrier(8, timeout=20)
+    made: list[int] = []
+
+    def run(n: int) -> None:
+        gate.wait()
+        if write_once(path, bytes([n]), "run"):
+            made.append(n)
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+    assert path.read_bytes() == bytes(made)
+
+
+def test_writing_once_failures_are_one_line_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(CodecError, match=r"cannot write .*a\.cvq: No space left on device"):
+        write_once(tmp_path / "a.cvq", b"data", "run")
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from compressai_vq import corpus as module
-from compressai_vq.corpus import BEGUN, FAILED, KEPT, PUBLISHED, Corpus, Worker, events, publish
+from compressai_vq.corpus import BEGUN, FAILED, KEPT, PUBLISHED, Corpus, Worker, events
 from compressai_vq.errors import CodecError
 
 EXPECTED = (CodecError, OSError, MemoryError)
@@ -95,49 +94,6 @@ def make_jobs(folder: Path, count: int) -> list[tuple[Path, Path]]:
 def stamps(out: Path) -> dict[Path, tuple[int, int]]:
     """Of each finished file, what changes when it is made anew."""
     return {p: (p.stat().st_ino, p.stat().st_mtime_ns) for p in out.rglob("*.cvq")}
-
-
-def test_publish_keeps_what_is_there(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "a.cvq"
-    assert publish(path, b"first", "run") is True
-    before = stamps(tmp_path)
-    assert publish(path, b"second", "run") is False
-    assert path.read_bytes() == b"first"
-    assert stamps(tmp_path) == before
-    assert [p.name for p in path.parent.iterdir()] == ["a.cvq"]
-    if os.name == "posix":
-        (tmp_path / "ordinary").touch()
-        assert path.stat().st_mode == (tmp_path / "ordinary").stat().st_mode
-
-
-def test_of_many_that_publish_one_does(tmp_path: Path) -> None:
-    path, gate = tmp_path / "a.cvq", threading.Barrier(8, timeout=20)
-    made: list[int] = []
-
-    def run(n: int) -> None:
-        gate.wait()
-        if publish(path, bytes([n]), "run"):
-            made.append(n)
-
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(made) == 1
-    assert path.read_bytes() == bytes(made)
-
-
-def test_publish_failures_are_one_line_and_leave_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(CodecError, match=r"cannot write .*a\.cvq: No space left on device"):
-        publish(tmp_path / "a.cvq", b"data", "run")
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("again", [False, True])

@@ -114,10 +114,17 @@ class LiteEncoder(nn.Module):
 
     def forward(self, x: Tensor, rate: Rate = 0) -> Tensor:
         """(N, 3, H, W) in [-1, 1], H and W multiples of 16, to (N, D, H/16, W/16)."""
+        return self.coarse(self.fine(x, rate), rate)
+
+    def fine(self, x: Tensor, rate: Rate) -> Tensor:
+        """The half above 1/16: image (N, 3, H, W) to (N, C, H/16, W/16)."""
         x = self.quarter(self.stem(F.pixel_unshuffle(x, 4)), rate)
         x = self.eighth(self.to_eighth(F.pixel_unshuffle(x, 2)), rate)
-        x = self.sixteenth(self.to_sixteenth(F.pixel_unshuffle(x, 2)), rate)
-        return self.head(F.silu(self.norm(x, rate)))
+        return self.to_sixteenth(F.pixel_unshuffle(x, 2))
+
+    def coarse(self, x: Tensor, rate: Rate) -> Tensor:
+        """The half at 1/16: what :meth:`fine` gave to latents (N, D, h, w)."""
+        return self.head(F.silu(self.norm(self.sixteenth(x, rate), rate)))
 
 
 class LiteDecoder(nn.Module):
@@ -144,9 +151,15 @@ class LiteDecoder(nn.Module):
 
     def forward(self, z: Tensor, rate: Rate = 0) -> Tensor:
         """(N, D, h, w) to (N, 3, 16 h, 16 w), about [-1, 1] (not clipped)."""
-        x = self.sixteenth(self.stem(z), rate)
-        x = F.interpolate(self.to_eighth(x), scale_factor=2, mode="nearest")
-        x = self.eighth(x, rate)
+        return self.fine(self.coarse(z, rate), rate)
+
+    def coarse(self, z: Tensor, rate: Rate) -> Tensor:
+        """The half at 1/16: latents (N, D, h, w) to (N, C, h, w)."""
+        return self.to_eighth(self.sixteenth(self.stem(z), rate))
+
+    def fine(self, x: Tensor, rate: Rate) -> Tensor:
+        """The half above 1/16: what :meth:`coarse` gave to the image."""
+        x = self.eighth(F.interpolate(x, scale_factor=2, mode="nearest"), rate)
         x = F.interpolate(self.to_quarter(x), scale_factor=2, mode="nearest")
         x = self.quarter(x, rate)
         x = F.pixel_shuffle(self.to_half(F.silu(self.norm(x, rate))), 2)

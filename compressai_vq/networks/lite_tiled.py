@@ -2,8 +2,8 @@
 
 ::
 
-    picture --to_sixteenth--> (256, h, w) --to_latent--> latent     encoder: FINE, then COARSE
-    codewords --to_features--> (256, h, w) --to_pixels--> picture   decoder: COARSE, then FINE
+    picture ----fine----> (256, h, w) --coarse--> latent     the encoder
+    codewords --coarse--> (128, h, w) --fine----> picture    the decoder
 
 Each network is cut in two at 1/16 of the image's side.  The half at 1/16 needs little memory
 and sees far; the other needs much and sees less.  So the map is cut into blocks for the first
@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..tiles import Region, tiles, whole
@@ -79,32 +78,6 @@ def _radius(modules: Iterable[nn.Module], stride: int) -> int:
     return sum(m.dilation[0] * (m.kernel_size[0] // 2) * stride for m in convolutions)
 
 
-def to_sixteenth(encoder: LiteEncoder, x: Tensor, rate: Rate) -> Tensor:
-    """The encoder's fine half: image (N, 3, 16 h, 16 w) to (N, C, h, w)."""
-    x = encoder.quarter(encoder.stem(F.pixel_unshuffle(x, 4)), rate)
-    x = encoder.eighth(encoder.to_eighth(F.pixel_unshuffle(x, 2)), rate)
-    return encoder.to_sixteenth(F.pixel_unshuffle(x, 2))
-
-
-def to_latent(encoder: LiteEncoder, x: Tensor, rate: Rate) -> Tensor:
-    """The encoder's coarse half: what :func:`to_sixteenth` gave to latents (N, D, h, w)."""
-    return encoder.head(F.silu(encoder.norm(encoder.sixteenth(x, rate), rate)))
-
-
-def to_features(decoder: LiteDecoder, z: Tensor, rate: Rate) -> Tensor:
-    """The decoder's coarse half: latents (N, D, h, w) to (N, C, h, w)."""
-    return decoder.to_eighth(decoder.sixteenth(decoder.stem(z), rate))
-
-
-def to_pixels(decoder: LiteDecoder, x: Tensor, rate: Rate) -> Tensor:
-    """The decoder's fine half: what :func:`to_features` gave to the image."""
-    x = decoder.eighth(F.interpolate(x, scale_factor=2, mode="nearest"), rate)
-    x = F.interpolate(decoder.to_quarter(x), scale_factor=2, mode="nearest")
-    x = decoder.quarter(x, rate)
-    x = F.pixel_shuffle(decoder.to_half(F.silu(decoder.norm(x, rate))), 2)
-    return F.pixel_shuffle(decoder.head(F.silu(x)), 2)
-
-
 def latents(
     encoder: LiteEncoder, part: Part, height: int, width: int, rate: Rate
 ) -> Iterator[tuple[Region, Tensor]]:
@@ -127,12 +100,12 @@ def latents(
     for inner, outer in tiles(everything, BLOCK, block_margin, everything):
         features = torch.empty(0)
         for tile in tiles(outer, TILE, margin, everything):
-            x = to_sixteenth(encoder, like_weights(part(tile.outer), encoder), rate)
+            x = encoder.fine(like_weights(part(tile.outer), encoder), rate)
             if not features.numel():
                 features = x.new_empty((*x.shape[:2], outer.height, outer.width))
                 features = like_weights(features, encoder)
             features[_at(tile.inner, outer)] = x[_at(tile.inner, tile.outer)]
-        yield inner, to_latent(encoder, features, rate)[_at(inner, outer)]
+        yield inner, encoder.coarse(features, rate)[_at(inner, outer)]
 
 
 def images(
@@ -154,10 +127,10 @@ def images(
     margin, block_margin = decoder_radii(decoder).margins
     everything = whole(height, width)
     for inner, outer in tiles(everything, BLOCK, margin + block_margin, everything):
-        features = to_features(decoder, like_weights(part(outer), decoder), rate)
+        features = decoder.coarse(like_weights(part(outer), decoder), rate)
         for tile in tiles(inner, TILE, margin, everything):
             x = like_weights(features[_at(tile.outer, outer)], decoder)
-            pixels = to_pixels(decoder, x, rate)
+            pixels = decoder.fine(x, rate)
             yield tile.inner, pixels[(..., *tile.inner.slices(tile.outer, STRIDE))]
 
 

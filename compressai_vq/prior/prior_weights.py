@@ -13,18 +13,14 @@ Keys count qualities from 1, as in the codec's weights files; in Python rates co
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import safetensors
-import safetensors.torch
 from torch import Tensor
 
-from ..atomic_file import write_atomically
 from ..errors import CodecError
 from ..ladder_weights import PACKAGED, LadderWeights
+from ..tensor_file import read_facts, read_tensors, write_tensors
 from .integer_layers import IntegerLinear
 from .network import Block, PriorNetwork
 
@@ -53,16 +49,8 @@ class PriorWeights:
         Raises:
             CodecError: when it is missing, is no such file, or its network is not exact.
         """
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise CodecError(f"cannot read the prior {path}: {error.strerror}") from error
-        try:
-            facts = _facts(path)
-            tensors = safetensors.torch.load(data)
-        except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
-            raise CodecError(f"{path} is not a safetensors file: {error}") from error
-        if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        facts, tensors, fingerprint = read_tensors(path, _METADATA, "the prior")
+        if facts.get("format") != FORMAT:
             raise CodecError(f"{path} holds no index prior of format {FORMAT}")
         try:
             network, codec = _network(tensors), bytes.fromhex(facts["codec"])
@@ -70,15 +58,12 @@ class PriorWeights:
             raise CodecError(f"{path} lacks a part of the prior: {error}") from error
         except CodecError as error:
             raise CodecError(f"{path}: {error}") from error
-        return cls(network, codec, hashlib.sha256(data).digest())
+        return cls(network, codec, fingerprint)
 
     def save(self, path: Path) -> bytes:
         """Write the file; returns its fingerprint."""
         facts = {"format": FORMAT, "codec": self.codec.hex()}
-        metadata = {_METADATA: json.dumps(facts, sort_keys=True)}
-        data = safetensors.torch.save(_tensors(self.network), metadata)
-        write_atomically(path, data)
-        return hashlib.sha256(data).digest()
+        return write_tensors(path, _METADATA, facts, _tensors(self.network))
 
     @property
     def joint_fingerprint(self) -> bytes:
@@ -108,25 +93,16 @@ def packaged_prior(weights: LadderWeights) -> Path | None:
     path = PACKAGED / f"{weights.architecture}-prior.safetensors"
     if not path.is_file():
         return None
-    try:
-        facts = _facts(path)
-    except (OSError, safetensors.SafetensorError, ValueError, RecursionError) as error:
-        raise CodecError(f"{path} is not a safetensors file: {error}") from error
-    ours = isinstance(facts, dict) and facts.get("codec") == weights.fingerprint.hex()
+    ours = read_facts(path, _METADATA).get("codec") == weights.fingerprint.hex()
     return path if ours else None
 
 
 def is_prior(path: Path) -> bool:
     """Whether a file's header says that it holds an index prior."""
     try:
-        return bool(_facts(path))
-    except (OSError, safetensors.SafetensorError, ValueError, RecursionError):
+        return bool(read_facts(path, _METADATA))
+    except CodecError:
         return False
-
-
-def _facts(path: Path) -> Any:
-    with safetensors.safe_open(path, "pt") as file:
-        return json.loads((file.metadata() or {}).get(_METADATA, "{}"))
 
 
 def _tensors(network: PriorNetwork) -> dict[str, Tensor]:

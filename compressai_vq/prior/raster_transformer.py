@@ -30,26 +30,22 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from taming.modules.transformer.mingpt import GPT
 from torch import Tensor
 
-from ..atomic_file import write_atomically
 from ..codec import VQGANCodec
 from ..errors import CodecError
 from ..ladder_weights import LadderWeights
 from ..precision import has_fast_bf16
+from ..tensor_file import read_tensors, write_tensors
 
 FORMAT = 1
 _METADATA = "compressai_vq_raster_transformer"
@@ -151,17 +147,8 @@ class RasterTransformer:
         Raises:
             CodecError: when it is missing or is no such file.
         """
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise CodecError(f"cannot read the transformer {path}: {error.strerror}") from error
-        try:
-            with safetensors.safe_open(path, "pt") as file:
-                facts = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
-            tensors = safetensors.torch.load(data)
-        except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
-            raise CodecError(f"{path} is not a safetensors file: {error}") from error
-        if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        facts, tensors, fingerprint = read_tensors(path, _METADATA, "the transformer")
+        if facts.get("format") != FORMAT:
             raise CodecError(f"{path} holds no raster transformer of format {FORMAT}")
         try:
             gpt = _gpt(tensors, facts)
@@ -169,7 +156,7 @@ class RasterTransformer:
         except (ArithmeticError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise CodecError(f"{path} lacks a part of the transformer: {reason}") from error
-        return cls(gpt, quality, codec, hashlib.sha256(data).digest())
+        return cls(gpt, quality, codec, fingerprint)
 
     def save(self, path: Path) -> bytes:
         """Write the file, in fp16; returns its fingerprint."""
@@ -180,14 +167,11 @@ class RasterTransformer:
             "heads": self.gpt.config.n_head,
         }
         tensors = {
-            name: value.detach().half().cpu().contiguous()
+            name: value.detach().half().cpu()
             for name, value in self.gpt.state_dict().items()
             if not name.endswith(_MASKS)
         }
-        metadata = {_METADATA: json.dumps(facts, sort_keys=True)}
-        data = safetensors.torch.save(tensors, metadata)
-        write_atomically(path, data)
-        return hashlib.sha256(data).digest()
+        return write_tensors(path, _METADATA, facts, tensors)
 
     def check_fits(self, weights: LadderWeights, quality: int) -> None:
         """Make sure that it was trained on the index maps of these weights and this quality.

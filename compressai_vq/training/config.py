@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import CodecError
 from .optimizer import OPTIMIZERS
+from .schedule import warm_cosine
 
 PACKAGED = Path(__file__).parent / "configs"
 
@@ -85,13 +85,8 @@ class TrainingConfig:
         With a cooldown, each of ``restarts`` ends one and brings the constant rate back, so
         that a run that has been finished can be prolonged.
         """
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        span = self.learning_rate - self.final_learning_rate
-        if self.cooldown:
-            end = next((end for end in self.restarts if end > step), self.steps)
-            left = min(1.0, (end - step) / self.cooldown)
-        else:
-            done = (step - self.warmup) / max(1, self.steps - self.warmup)
-            left = 0.5 + 0.5 * math.cos(math.pi * done)
-        return self.final_learning_rate + span * left
+        first, last = self.learning_rate, self.final_learning_rate
+        if step < self.warmup or not self.cooldown:
+            return warm_cosine(step, self.steps, self.warmup, first, last)
+        end = next((end for end in self.restarts if end > step), self.steps)
+        return last + (first - last) * min(1.0, (end - step) / self.cooldown)

@@ -35,6 +35,7 @@ from ..prior.raster_transformer import GPT, RasterTransformer, logits_at, new_gp
 from .log import append_row, read_rows
 from .photographs import load_photographs
 from .prior.index_maps import IndexMaps
+from .schedule import warm_cosine
 from .source_commit import note_commit
 
 _ARCHITECTURE = "mao2024-vqgan-lite"
@@ -219,11 +220,8 @@ class RasterRun:
 
     def _learning_rate(self) -> float:
         config = self.config
-        if self.step < config.warmup:
-            return config.learning_rate * (self.step + 1) / config.warmup
-        done = (self.step - config.warmup) / max(1, config.steps - config.warmup)
-        span = config.learning_rate - config.final_learning_rate
-        return config.final_learning_rate + span * (0.5 + 0.5 * math.cos(math.pi * done))
+        rates = config.learning_rate, config.final_learning_rate
+        return warm_cosine(self.step, config.steps, config.warmup, *rates)
 
     def _groups(self) -> list[dict[str, object]]:
         """As VQGAN's second stage: matrices of linear layers decay, nothing else does."""

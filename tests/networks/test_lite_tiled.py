@@ -68,7 +68,7 @@ def test_the_encoder_sees_as_far_as_its_radius(codec: Mao2024VQGANLite) -> None:
             first, last = changed_columns(lambda x: network(x, 3), x, column)
             # A position's block begins at 16 * first, and reaches `radius` pixels beyond it.
             assert 16 * first - sum(radii) <= column < 16 * last + 16 + sum(radii)
-            fine = changed_columns(lambda x: lite_tiled.to_sixteenth(network, x, 3), x, column)
+            fine = changed_columns(lambda x: network.fine(x, 3), x, column)
             assert 16 * fine[0] - radii.fine <= column < 16 * fine[1] + 16 + radii.fine
             assert column // 16 - fine[0] <= radii.margins[0]
             assert fine[1] - column // 16 <= radii.margins[0]
@@ -76,7 +76,7 @@ def test_the_encoder_sees_as_far_as_its_radius(codec: Mao2024VQGANLite) -> None:
         reach = [changed_columns(lambda x: network(x, 3), x, c) for c in (320, 335)]
         assert (reach[0][0], reach[1][1]) == (20 - sum(radii.margins), 20 + sum(radii.margins))
         f = doubles(1, 256, 1, 20)
-        coarse = changed_columns(lambda x: lite_tiled.to_latent(network, x, 3), f, 10)
+        coarse = changed_columns(lambda x: network.coarse(x, 3), f, 10)
         assert coarse == (10 - radii.coarse // 16, 10 + radii.coarse // 16)
     finally:
         codec.float()
@@ -95,10 +95,10 @@ def test_the_decoder_sees_as_far_as_its_radius(codec: Mao2024VQGANLite) -> None:
         assert first >= 16 * (20 - sum(radii.margins))
         assert last < 16 * (21 + sum(radii.margins))
         x = doubles(1, 128, 1, 20)
-        first, last = changed_columns(lambda x: lite_tiled.to_pixels(network, x, 3), x, 10)
+        first, last = changed_columns(lambda x: network.fine(x, 3), x, 10)
         assert 16 * (10 - radii.margins[0]) <= first < 16 * (11 - radii.margins[0])
         assert 16 * (10 + radii.margins[0]) <= last < 16 * (11 + radii.margins[0])
-        coarse = changed_columns(lambda z: lite_tiled.to_features(network, z, 3), z, 20)
+        coarse = changed_columns(lambda z: network.coarse(z, 3), z, 20)
         assert coarse == (20 - radii.coarse // 16, 20 + radii.coarse // 16)
     finally:
         codec.float()
@@ -107,12 +107,12 @@ def test_the_decoder_sees_as_far_as_its_radius(codec: Mao2024VQGANLite) -> None:
 def test_the_two_halves_are_the_whole(codec: Mao2024VQGANLite) -> None:
     x = torch.rand(2, 3, 48, 64, generator=seeded())
     with torch.no_grad():
-        features = lite_tiled.to_sixteenth(codec.encoder, x, 4)
+        features = codec.encoder.fine(x, 4)
         latent = codec.encoder(x, 4)
-        assert torch.equal(lite_tiled.to_latent(codec.encoder, features, 4), latent)
-        features = lite_tiled.to_features(codec.decoder, latent, 4)
+        assert torch.equal(codec.encoder.coarse(features, 4), latent)
+        features = codec.decoder.coarse(latent, 4)
         image = codec.decoder(latent, 4)
-        assert torch.equal(lite_tiled.to_pixels(codec.decoder, features, 4), image)
+        assert torch.equal(codec.decoder.fine(features, 4), image)
 
 
 @pytest.mark.usefixtures("small_tiles")
@@ -186,11 +186,12 @@ def test_usual_sizes_are_not_cut(codec: Mao2024VQGANLite, monkeypatch: pytest.Mo
 def spy(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Filled with one entry for each tile that the encoder gets from now on."""
     calls: list[int] = []
-    original = lite_tiled.to_sixteenth
+    original = lite_tiled.like_weights
 
-    def counted(encoder: LiteEncoder, x: Tensor, rate: int) -> Tensor:
-        calls.append(x.shape[-1])
-        return original(encoder, x, rate)
+    def counted(x: Tensor, network: torch.nn.Module) -> Tensor:
+        if isinstance(network, LiteEncoder) and x.shape[1] == 3:
+            calls.append(x.shape[-1])
+        return original(x, network)
 
-    monkeypatch.setattr(lite_tiled, "to_sixteenth", counted)
+    monkeypatch.setattr(lite_tiled, "like_weights", counted)
     return calls

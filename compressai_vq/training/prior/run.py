@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...prior.order import NUM_PASSES, pass_numbers
 from ..log import append_row
+from ..schedule import warm_cosine
 from ..source_commit import note_commit
 from .config import PriorConfig
 from .index_maps import IndexMaps
@@ -127,11 +128,8 @@ class PriorRun:
 
     def _learning_rate(self) -> float:
         config = self.config
-        if self.step < config.warmup:
-            return config.learning_rate * (self.step + 1) / config.warmup
-        done = (self.step - config.warmup) / max(1, config.steps - config.warmup)
-        span = config.learning_rate - config.final_learning_rate
-        return config.final_learning_rate + span * (0.5 + 0.5 * math.cos(math.pi * done))
+        rates = config.learning_rate, config.final_learning_rate
+        return warm_cosine(self.step, config.steps, config.warmup, *rates)
 
     def _prepare_validation(self, tiles: list[Tensor], frequencies: dict[int, Tensor]) -> None:
         side = min(min(tile.shape[1:]) for tile in tiles) // 16 * 16

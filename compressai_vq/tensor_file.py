@@ -1,0 +1,83 @@
+"""Safetensors files with facts in their header, as JSON under one key of the metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from .atomic_file import write_atomically
+from .errors import CodecError
+
+_NOT_ONE = (safetensors.SafetensorError, ValueError, KeyError, RecursionError)
+
+
+class TensorFile(NamedTuple):
+    """The contents of a file."""
+
+    facts: dict[str, Any]
+    tensors: dict[str, Tensor]
+    fingerprint: bytes  # SHA-256 of the file, 32 bytes
+
+
+def read_tensors(path: Path, key: str, what: str) -> TensorFile:
+    """Read a file; nothing in it is executed.
+
+    Args:
+        path: of the file.
+        key: of the facts in the metadata.
+        what: what the file should be, for the message.
+
+    Returns:
+        Its contents; no facts where it has none under the key.
+
+    Raises:
+        CodecError: when it is missing or is no safetensors file.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CodecError(f"cannot read {what} {path}: {error.strerror}") from error
+    facts = read_facts(path, key)
+    try:
+        tensors = safetensors.torch.load(data)
+    except _NOT_ONE as error:
+        raise CodecError(f"{path} is not a safetensors file: {error}") from error
+    return TensorFile(facts, tensors, hashlib.sha256(data).digest())
+
+
+def read_facts(path: Path, key: str) -> dict[str, Any]:
+    """The facts alone, from the header.
+
+    Raises:
+        CodecError: when the file cannot be read or is no safetensors file.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            facts = json.loads((file.metadata() or {}).get(key, "{}"))
+    except (*_NOT_ONE, OSError) as error:
+        raise CodecError(f"{path} is not a safetensors file: {error}") from error
+    return facts if isinstance(facts, dict) else {}
+
+
+def write_tensors(
+    path: Path, key: str, facts: dict[str, Any], tensors: dict[str, Tensor]
+) -> bytes:
+    """Write a file; returns its fingerprint.
+
+    Args:
+        path: of the file.
+        key: of the facts in the metadata; the only one, for of several safetensors would
+            change the order from run to run, and with it the fingerprint.
+        facts: fit for JSON.
+        tensors: by name.
+    """
+    contiguous = {name: value.contiguous() for name, value in tensors.items()}
+    data = safetensors.torch.save(contiguous, {key: json.dumps(facts, sort_keys=True)})
+    write_atomically(path, data)
+    return hashlib.sha256(data).digest()
