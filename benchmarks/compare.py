@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from benchmarks.codecs import CODECS, Sources, fingerprint, make_codec
 from benchmarks.environment import ROOT
+from benchmarks.shared_metrics import remembering
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import Measure, averages, evaluate_picture
@@ -179,7 +180,7 @@ def measuring(names: list[str]) -> Prepare | None:
     from compressai_vq.metrics.picture_metrics import PictureMetrics
 
     metrics = PictureMetrics(names)
-    return lambda original: _remembering(metrics.against(original))
+    return lambda original: remembering(metrics.against(original))
 
 
 def compare(
@@ -273,23 +274,6 @@ def _rows(contestant: Contestant, image: _Image, metrics: list[str]) -> Iterator
 
 def _is_file(path: Path, digest: str) -> bool:
     return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
-
-
-def _remembering(measure: Measure) -> Measure:
-    """The same, but a picture that was measured before is not measured again.
-
-    Two ways of coding the same indices decode to the same picture, and the networks of the
-    metrics take longer than most codecs.
-    """
-    known: dict[bytes, dict[str, float]] = {}
-
-    def remembered(decoded: Tensor) -> dict[str, float]:
-        digest = hashlib.sha256(decoded.contiguous().numpy().tobytes()).digest()
-        if digest not in known:
-            known[digest] = measure(decoded)
-        return dict(known[digest])
-
-    return remembered
 
 
 def result(contestant: Contestant, dataset: Dataset) -> dict[str, Any]:

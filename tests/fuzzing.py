@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from compressai_vq.atomic_file import write_atomically
 from compressai_vq.codec import VQGANCodec
 from compressai_vq.codings import CODINGS
 from compressai_vq.container import Container
@@ -280,13 +281,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, help="write the figures here, as JSON")
     arguments = parser.parse_args(argv)
     codec = FileCodec(pretrained_weights("mao2024-vqgan-lite"), coding="frequencies")
-    report = dict(vars(fuzz(codec, arguments.files, arguments.seed)))
-    report["machine"] = describe_machine()
-    text = json.dumps(report, indent=1)
-    print(text)
-    if arguments.output:
-        arguments.output.write_text(text + "\n")
+    publish(vars(fuzz(codec, arguments.files, arguments.seed)), arguments.output)
     return 0
+
+
+def publish(figures: dict[str, Any], output: Path | None) -> None:
+    """Print a run's figures with the machine, and write them to a file if one is asked for."""
+    text = json.dumps({**figures, "machine": describe_machine()}, indent=1)
+    print(text)
+    if output:
+        write_atomically(output, (text + "\n").encode())
 
 
 if __name__ == "__main__":

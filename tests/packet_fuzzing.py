@@ -11,7 +11,6 @@ indices must be there whose packets came whole, each as it was sent.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections import Counter
@@ -22,12 +21,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from compressai_vq.atomic_file import write_atomically
 from compressai_vq.codec import STRIDE, VQGANCodec
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.ladder_weights import LadderWeights
-from compressai_vq.machine import describe_machine
 from compressai_vq.pretrained import pretrained_weights
 from compressai_vq.transport.assembly import Assembled, assemble
 from compressai_vq.transport.interleaving import split_positions
@@ -35,7 +32,7 @@ from compressai_vq.transport.packet import Packet
 from compressai_vq.transport.restoring import Received, restore
 
 from .fixtures import untrained_weights
-from .fuzzing import peak_memory_mib
+from .fuzzing import peak_memory_mib, publish
 from .packet_mutations import Case, Original, cases, material
 
 REASONS = (
@@ -253,12 +250,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, help="write the figures here, as JSON")
     arguments = parser.parse_args(argv)
     codec = FileCodec(pretrained_weights("mao2024-vqgan-lite"), coding="frequencies")
-    report = dict(vars(fuzz(codec, arguments.cases, arguments.seed)))
-    report["machine"] = describe_machine()
-    text = json.dumps(report, indent=1)
-    print(text)
-    if arguments.output:
-        write_atomically(arguments.output, (text + "\n").encode())
+    publish(vars(fuzz(codec, arguments.cases, arguments.seed)), arguments.output)
     return 0
 
 

@@ -190,7 +190,7 @@ def test_command(
     ("arguments", "message"),
     [
         (["-q", "10"], "not 10"),
-        (["-q", "one"], "qualities are numbers such as 1,5,9: one"),
+        (["-q", "one"], "-q takes numbers such as 1,5,9, not 'one'"),
         (["--prior", "none.safetensors"], "cannot read the prior none.safetensors"),
         (["--weights", "none.safetensors"], "cannot read weights none.safetensors"),
     ],

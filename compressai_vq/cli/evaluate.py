@@ -23,7 +23,7 @@ from ..machine import describe_machine
 from ..metrics.finished_rows import FinishedRows
 from ..picture import ENDINGS, read_picture
 from . import jobs
-from .weights import file_codec
+from .weights import asked_qualities, file_codec
 
 if TYPE_CHECKING:
     from ..metrics.picture_metrics import PictureMetrics
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.output.is_file() and not arguments.force:
             raise CodecError(f"{arguments.output} exists; --force overwrites it")
     codec = file_codec(arguments)
-    qualities = _qualities(arguments.qualities, codec.weights.qualities)
+    qualities = asked_qualities(arguments.qualities, codec.weights)
     metrics = _metrics(arguments)
     finished = _finished_rows(arguments, codec, metrics)
     rows: list[dict[str, Any]] = []
@@ -154,17 +154,6 @@ def _finished_rows(
     if output is None or (output.exists() and not output.is_file()):  # a pipe or a device
         return FinishedRows(None, depends_on)
     return FinishedRows(output.with_name(output.name + ".rows"), depends_on)
-
-
-def _qualities(text: str, known: list[int]) -> list[int]:
-    try:
-        asked = sorted({int(part) for part in text.split(",") if part})
-    except ValueError:
-        raise CodecError(f"-q takes numbers such as 1,5,9, not {text!r}") from None
-    for quality in asked:
-        if quality not in known:
-            raise CodecError(f"these weights have qualities {known}, not {quality}")
-    return asked or known
 
 
 def _finite(value: Any) -> Any:

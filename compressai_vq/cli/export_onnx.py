@@ -10,6 +10,7 @@ from ..errors import CodecError
 from ..ladder_weights import LadderWeights
 from ..pretrained import pretrained_weights
 from ..prior.prior_weights import packaged_prior
+from .weights import asked_qualities
 
 
 def add_parser(commands: Any) -> None:
@@ -44,10 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         weights = LadderWeights.load(arguments.weights)
     prior = packaged_prior(weights) if arguments.prior is None else arguments.prior
-    try:
-        qualities = [int(q) for q in arguments.qualities.split(",") if q]
-    except ValueError:
-        raise CodecError(f"qualities are numbers such as 1,5,9: {arguments.qualities}") from None
+    qualities = asked_qualities(arguments.qualities, weights)
     for path in export_onnx(weights, folder, qualities, prior):
         print(f"{path}: {path.stat().st_size} bytes")
     return 0

@@ -46,3 +46,19 @@ def file_codec(arguments: argparse.Namespace, architecture: str | None = None) -
         weights = pretrained_weights(asked or architecture or DEFAULT_ARCHITECTURE)
     prior = None if arguments.prior is None else PriorWeights.load(arguments.prior)
     return FileCodec(weights, arguments.device, arguments.precision, prior, coding)
+
+
+def asked_qualities(text: str, weights: LadderWeights) -> list[int]:
+    """The qualities of a list such as ``1,5,9``, each once and in order; all when it is empty.
+
+    Raises:
+        CodecError: for what is no number, and qualities that the weights do not have.
+    """
+    try:
+        asked = sorted({int(part) for part in text.split(",") if part})
+    except ValueError:
+        raise CodecError(f"-q takes numbers such as 1,5,9, not {text!r}") from None
+    for quality in asked:
+        if quality not in weights.qualities:
+            raise CodecError(f"these weights have qualities {weights.qualities}, not {quality}")
+    return asked or weights.qualities

@@ -58,7 +58,7 @@ class PictureMetrics:
         for name in self.names:
             if name not in NAMES:
                 raise CodecError(f"no metric {name!r}; there are {', '.join(NAMES)}")
-        # A quarter less time than in the default layout, the same values to eight digits.
+        # Faster than in the default layout.
         self._nets = {name: channels_last(_load(name, allow_download)) for name in self.names}
 
     def against(self, original: Tensor) -> Comparison:

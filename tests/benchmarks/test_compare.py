@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import codecs as registry
-from benchmarks import compare
+from benchmarks import compare, shared_metrics
 from benchmarks.codecs import CODECS, OURS, Entry, Sources, fingerprint, make_codec, uniform
 from compressai_vq.container import Container
 from compressai_vq.errors import CodecError
@@ -265,7 +265,7 @@ def test_equal_pictures_are_measured_once() -> None:
         seen.append(decoded)
         return {"lpips": float(len(seen))}
 
-    remembered = compare._remembering(measure)
+    remembered = shared_metrics.remembering(measure)
     a, b = photograph(8, 8), photograph(8, 8, 1)
     assert [remembered(x)["lpips"] for x in (a, b, a.clone(), b)] == [1.0, 2.0, 1.0, 2.0]
     assert len(seen) == 2

@@ -13,39 +13,24 @@ from benchmarks.codecs import OURS, OurCodec
 from benchmarks.environment import ROOT
 from benchmarks.report.__main__ import RESULTS, main
 from benchmarks.report.build import build_report
-from benchmarks.report.export import find_browser
 from benchmarks.report.page import render
 from benchmarks.report.pictures import Packer
 from benchmarks.report.results import load_results
 from benchmarks.report.stored_images import StoredImages
 from plugins.still_codecs.still_picture import StillPictureCodec
 
+from ..browser import chromium  # noqa: F401
 from ..fixtures import untrained_weights
 from .made_up_results import write_pictures, write_results
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra 'report'")
+pytest.importorskip("playwright.sync_api", reason="needs the extra 'report'")
 
 SCREENSHOT = ROOT / "out" / "ci" / "report.png"
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 Scheme = Literal["light", "dark"]
 UNIFORM = f"{OURS}-uniform"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = find_browser()
-    if executable is None:
-        pytest.skip("no Chromium on the path, and BROWSER_PATH names none")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

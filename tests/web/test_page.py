@@ -17,25 +17,24 @@ import pytest
 from PIL import Image
 
 from benchmarks.environment import ROOT
-from benchmarks.report.export import find_browser
 from compressai_vq.codings import FREQUENCIES, PRIOR
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.ladder_weights import LadderWeights, packaged_weights
 from compressai_vq.onnx_export import export_onnx
 from compressai_vq.prior.prior_weights import packaged_prior
 
+from ..browser import chromium  # noqa: F401
 from ..fixtures import photograph
 from ..taming_reference import one_thread  # noqa: F401
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra 'report'")
+pytest.importorskip("playwright.sync_api", reason="needs the extra 'report'")
 pytest.importorskip("onnx", reason="needs the extra 'onnx'")
 
 WEB = ROOT / "web"
 SCREENSHOT = ROOT / "out" / "ci" / "decoder-page.png"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 QUALITY = 7
 HEIGHT, WIDTH = 203, 317  # no multiples of 16
 
@@ -84,17 +83,6 @@ def address(codec: FileCodec, tmp_path_factory: pytest.TempPathFactory) -> Itera
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = find_browser()
-    if executable is None:
-        pytest.skip("no Chromium on the path, and BROWSER_PATH names none")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
