@@ -64,11 +64,11 @@ class Mao2024VQGANLite(VQGANCodec):
 
         return lite_tiled.latents(self.encoder, part, *shape, self.rate)
 
-    def _image_tiles(self, indices: Tensor) -> Iterator[tuple[Region, Tensor]]:
+    def _image_tiles(self, codewords: Tensor) -> Iterator[tuple[Region, Tensor]]:
         def part(region: Region) -> Tensor:
-            return self.codebook.lookup(indices[(..., *region.slices())])
+            return codewords[(..., *region.slices())]
 
-        height, width = indices.shape[1:]
+        height, width = codewords.shape[2:]
         for region, y in lite_tiled.images(self.decoder, part, height, width, self.rate):
             yield region, unit_range(y)
 

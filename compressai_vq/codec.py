@@ -103,8 +103,8 @@ class VQGANCodec(CompressionModel):
         """What :meth:`_latent` gives, in parts and with bounded memory."""
         raise NotImplementedError
 
-    def _image_tiles(self, indices: Tensor) -> Iterator[tuple[Region, Tensor]]:
-        """What :meth:`_image` gives for these indices' codewords, in parts; not clipped."""
+    def _image_tiles(self, codewords: Tensor) -> Iterator[tuple[Region, Tensor]]:
+        """What :meth:`_image` gives, in parts and with bounded memory; not clipped."""
         raise NotImplementedError
 
     def _in_tiles(self, shape: tuple[int, int]) -> bool:
@@ -136,7 +136,7 @@ class VQGANCodec(CompressionModel):
         if not self._in_tiles((height, width)):
             return self._image(self.codebook.lookup(indices)).clamp_(0, 1)
         images = torch.empty((n, 3, STRIDE * height, STRIDE * width), device=indices.device)
-        for region, x in self._image_tiles(indices):
+        for region, x in self._image_tiles(self.codebook.lookup(indices)):
             images[(..., *region.slices(scale=STRIDE))] = x.clamp_(0, 1)
         return images
 
@@ -152,10 +152,16 @@ class VQGANCodec(CompressionModel):
         Returns:
             uint8 (3, H, W) on the CPU, in the memory layout of image files: (H, W, 3).
         """
-        if not self._in_tiles((indices.shape[0], indices.shape[1])):
-            return from_unit(self.decode(indices[None])).cpu()[:, :height, :width]
+        return self.paint_latents(self.codebook.lookup(indices[None])[0], height, width)
+
+    @torch.no_grad()
+    def paint_latents(self, latents: Tensor, height: int, width: int) -> Tensor:
+        """As :meth:`paint`, of latents (D, h, w), which need not be codewords."""
+        if not self._in_tiles((latents.shape[1], latents.shape[2])):
+            image = self._image(latents[None]).clamp_(0, 1)
+            return from_unit(image).cpu()[:, :height, :width]
         picture = torch.empty((height, width, 3), dtype=torch.uint8).permute(2, 0, 1)
-        for region, x in self._image_tiles(indices[None]):
+        for region, x in self._image_tiles(latents[None]):
             room = picture[(..., *region.slices(scale=STRIDE))]
             room.copy_(from_unit(x)[:, : room.shape[1], : room.shape[2]])
         return picture

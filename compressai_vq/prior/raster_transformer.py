@@ -201,7 +201,9 @@ class RasterTransformer:
                 f"this transformer knows {self.size} codewords, not {codec.index_coder.size}: "
                 f"use it with -q {self.quality}"
             )
-        return self.restore(indices, lost)
+        restored, confidence = self.restore(indices, lost)
+        words = codec.codebook.lookup(restored[None].to(codec.codebook.weight.device))
+        return words[0].detach(), confidence
 
     @torch.no_grad()
     def restore(self, indices: Tensor, lost: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,14 +1,14 @@
-"""Guesses for the indices that a link has lost.
+"""Guesses for what a link has lost: an index map with gaps to latents for the decoder.
 
-``nearest``: the closest index that arrived.  ``frequent``: the codeword that is used most.
-``prior``: by the index prior, from everything around a gap, in a few passes; after each, the
-guesses that it is surest of count as known for the others (as MaskGIT decodes, Chang et al.,
-2022; Mao et al., 2024, section 2.3, fill one gap after the other instead: to compare with,
-that is ``prior.raster_transformer``'s ``fill``, which needs weights of its own).
+``nearest``: the codeword of the closest index that arrived.  ``frequent``: the codeword that is
+used most.  ``prior``: the mean of all codewords, weighted by the probability that the index
+prior gives each from everything around the gap, in one pass.  Nothing says that the decoder
+must be given codewords: a mean of what it may be is closer to what was lost than any one
+guess, and the picture to both the sender's and the original.  (Mao et al., 2024, section 2.3,
+guess one index after the other instead: to compare with, that is
+``prior.raster_transformer``'s ``fill``, which needs weights of its own.)
 
-Each fill also says how far it trusts each guess, in (0, 1].  All of it is arithmetic on
-integers, or on fp64 in a fixed order: the same packets give the same indices everywhere
-(the transformer's is not, and may guess otherwise elsewhere).
+Each fill also says how far it trusts each guess, in (0, 1].
 """
 
 from __future__ import annotations
@@ -24,25 +24,22 @@ from ..errors import CodecError
 from ..prior.bands import hidden_bands
 from ..prior.coder import POSITIONS_AT_ONCE
 from ..prior.distribution import weights_of
-from ..prior.network import PriorNetwork
-
-PASSES = 8
-"""Of the prior.  More passes cost time and gain little."""
 
 Fill = Callable[[Tensor, Tensor, VQGANCodec], tuple[Tensor, Tensor]]
-"""Of an index map, int64 (h, w), where it is lost, bool (h, w), and the codec: the whole map
-and the confidence in each index, fp32 (h, w), 1 where nothing was lost.  At least one index
-must have arrived; values at lost positions are not looked at.
+"""Of an index map, int64 (h, w), where it is lost, bool (h, w), and the codec: latents for its
+decoder, (D, h, w), where nothing was lost the indices' codewords, and the confidence in each,
+fp32 (h, w), 1 where nothing was lost.  At least one index must have arrived; values at lost
+positions are not looked at.
 """
 
 
 def nearest(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Tensor]:
     """The closest index that arrived; confidence 1 / (1 + its distance)."""
     if not lost.any():
-        return indices, torch.ones(lost.shape)
+        return codewords_of(indices, codec), torch.ones(lost.shape)
     distance, (rows, columns) = distance_transform_edt(lost.cpu().numpy(), return_indices=True)
     filled = indices.cpu()[torch.from_numpy(rows).long(), torch.from_numpy(columns).long()]
-    return filled, (1 / (1 + torch.from_numpy(distance))).float()
+    return codewords_of(filled, codec), (1 / (1 + torch.from_numpy(distance))).float()
 
 
 def frequent(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Tensor]:
@@ -50,11 +47,11 @@ def frequent(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, 
     shares = codec.index_coder.probabilities
     best = int(shares.argmax())
     confidence = torch.ones(lost.shape).masked_fill(lost, float(shares[best]))
-    return indices.masked_fill(lost, best), confidence
+    return codewords_of(indices.masked_fill(lost, best), codec), confidence
 
 
 def prior(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Tensor]:
-    """By the index prior; confidence is the probability that it gave to its guess.
+    """The prior's expectation; confidence is the probability of the likeliest index.
 
     Raises:
         CodecError: when the codec has none.
@@ -66,33 +63,24 @@ def prior(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Ten
         )
     network, rate = codec.prior, codec.rate
     known = indices.to(network.device).masked_fill(lost.to(network.device), network.sizes[rate])
-    shape, known = known.shape, known.flatten()
-    confidence = torch.ones(len(known), dtype=torch.float64)
-    gaps = lost.flatten().nonzero().flatten()
-    for passes_left in range(PASSES, 0, -1):
-        if not len(gaps):
-            break
-        guesses, shares = _guess(network, known.view(shape), gaps, rate)
-        # The surest first, and of equals the first in the map.
-        order = shares.argsort(descending=True, stable=True)[: -(-len(gaps) // passes_left)]
-        taken = gaps[order]
-        known[taken.to(known.device)] = guesses[order].to(known.device)
-        confidence[taken] = shares[order]
-        gaps = gaps[torch.ones(len(gaps), dtype=torch.bool).index_fill(0, order, False)]
-    return known.view(shape).cpu(), confidence.view(shape).float()
-
-
-def _guess(network: PriorNetwork, known: Tensor, gaps: Tensor, rate: int) -> tuple[Tensor, Tensor]:
-    """The likeliest index of each gap (P,), in raster order, and its probability, fp64 (P,)."""
-    guesses, shares = [], []
+    words = codec.codebook.weight.detach().double().cpu()
+    latents = codewords_of(indices.masked_fill(lost, 0), codec).float().cpu().contiguous()
+    confidence = torch.ones(lost.numel(), dtype=torch.float64)
+    gaps = lost.cpu().flatten().nonzero().flatten()
     for first, behind, hidden in hidden_bands(network, known, rate):
         for positions in gaps[(gaps >= first) & (gaps < behind)].split(POSITIONS_AT_ONCE):
             here = hidden[(positions - first).to(hidden.device)]
-            weights = weights_of(network.logits(here.float(), rate)).cpu()
-            best, guess = weights.max(1)
-            guesses.append(guess)
-            shares.append(best.double() / weights.sum(1).double())
-    return torch.cat(guesses), torch.cat(shares)
+            shares = weights_of(network.logits(here.float(), rate)).cpu().double()
+            shares /= shares.sum(1, keepdim=True)
+            latents.flatten(1)[:, positions] = (shares @ words).float().t()
+            confidence[positions] = shares.amax(1)
+    return latents, confidence.view(lost.shape).float()
+
+
+def codewords_of(indices: Tensor, codec: VQGANCodec) -> Tensor:
+    """An index map (h, w) to its codewords, (D, h, w)."""
+    book = codec.codebook
+    return book.lookup(indices[None].to(book.weight.device))[0].detach()
 
 
 FILLS: dict[str, Fill] = {"prior": prior, "nearest": nearest, "frequent": frequent}

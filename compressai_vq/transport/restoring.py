@@ -2,7 +2,7 @@
 
 ::
 
-    packets ──► index map with gaps ──► fill ──► decoder ──► picture, mask, confidence
+    packets ──► index map with gaps ──fill──► latents ──► decoder ──► picture, mask, confidence
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def depacketize(packets: Iterable[bytes], codec: FileCodec, fill: str | None = N
     Args:
         packets: in any order, any of them missing, repeated, damaged or of something else.
         codec: of the weights that the image was made with.
-        fill: how lost indices are guessed, one of ``FILLS``; by default by the prior when
+        fill: how what is lost is guessed, one of ``FILLS``; by default by the prior when
             there is one, else by the nearest index.
 
     Raises:
@@ -80,8 +80,8 @@ def restore(assembled: Assembled, codec: FileCodec, fill: str) -> Received:
     model = codec.codec(facts.quality)
     if fill == "prior" and model.prior is None and codec.prior is not None:
         model.use_prior(codec.prior.network.to(codec.device), FREQUENCIES)
-    indices, confidence = FILLS[fill](assembled.indices, lost, model)
-    picture = codec.paint(indices, facts.quality, facts.width, facts.height)
+    latents, confidence = FILLS[fill](assembled.indices, lost, model)
+    picture = model.paint_latents(latents.to(codec.device), facts.height, facts.width)
     return Received(
         picture, lost, confidence, fill, assembled.used, assembled.expected, assembled.rejected
     )
