@@ -68,10 +68,15 @@ def netem_sentence(report: dict[str, Any]) -> str:
     chances, sums = report["chances"], report["totals"]
     share = {name: f"{100 * chance:g} %" for name, chance in chances.items()}
     link = "`tc netem`"
+    if report["machine"]["cpu"] == "UML":
+        link += f" in a kernel of its own (User Mode Linux {report['kernel']})"
     if report["link"] == "relay":
         link = "a relay process"
         if report["not_netem_because"] != "asked for":
             link += " (the kernel at hand has no `tc netem`)"
+    caught = ""
+    if sums["datagrams"]["bad_checksums"]:
+        caught = f", after UDP's checksum had caught {sums['datagrams']['bad_checksums']}"
     agrees = ""
     if sums.get("mask_is_what_the_relay_lost"):
         agrees = " In all rounds the mask of lost indices was what the relay's log says."
@@ -82,8 +87,8 @@ def netem_sentence(report: dict[str, Any]) -> str:
         f"{sums['packets_sent']} packets in {len(report['rounds'])} transmissions of "
         f"{report['photo']} ({report['size']}, quality {report['quality']}, {report['bytes']} "
         f"bytes) {sums['packets_used']} were used and {sums['packets_rejected']} rejected as "
-        f"damaged. The pictures, with {100 * sums['lost_share']:.1f} % of the indices restored, "
-        f"have LPIPS {sums['lpips_to_loss_free']:.3f} to the loss-free one, and to the "
+        f"damaged{caught}. The pictures, with {100 * sums['lost_share']:.1f} % of the indices "
+        f"restored, have LPIPS {sums['lpips_to_loss_free']:.3f} to the loss-free one, and to the "
         f"photograph {sums['lpips_to_original']:.3f} instead of "
         f"{report['loss_free']['lpips_to_original']:.3f}.{agrees}"
     )

@@ -48,8 +48,10 @@ def test_a_row_for_each_channel_and_rate(more: tuple[str, ...]) -> None:
     assert "Weights `abababababababab`, prior `cdcdcdcdcdcdcdcd`" in text
 
 
-def netem_report(link: str) -> dict[str, Any]:
+def netem_report(link: str, cpu: str = "a CPU", caught: int = 0) -> dict[str, Any]:
     return {
+        "kernel": "6.1",
+        "machine": {"cpu": cpu},
         "link": link,
         "not_netem_because": "Error: Specified qdisc kind is unknown." if link == "relay" else "",
         "chances": {"loss": 0.2, "duplicate": 0.1, "reorder": 0.25, "corrupt": 0.05},
@@ -62,6 +64,7 @@ def netem_report(link: str) -> dict[str, Any]:
             "packets_sent": 80,
             "packets_used": 60,
             "packets_rejected": 5,
+            "datagrams": {"bad_checksums": caught},
             "lost_share": 0.25,
             "lpips_to_loss_free": 0.08,
             "lpips_to_original": 0.321,
@@ -78,6 +81,10 @@ def test_the_link_is_named_as_what_it_was() -> None:
     assert "relay's log" in relay and "relay" not in netem
     assert "of 80 packets in 2 transmissions" in netem and "25.0 % of the indices" in netem
     assert "0.321 instead of 0.300" in netem
+    assert "rejected as damaged." in netem
+    own = netem_sentence(netem_report("netem", "UML", 7))
+    assert "through `tc netem` in a kernel of its own (User Mode Linux 6.1) that" in own
+    assert "rejected as damaged, after UDP's checksum had caught 7." in own
 
 
 def test_fuzz_figures_are_summed() -> None:
