@@ -260,7 +260,15 @@ def _rows(contestant: Contestant, image: _Image, metrics: list[str]) -> Iterator
         stream = contestant.streams / name
         key = f"{image.digest} {quality}"
         row = contestant.finished.get(key)
-        if row is None or not set(metrics) <= set(row) or not _is_file(stream, row["sha256"]):
+        if row is not None and not _is_file(stream, row["sha256"]):
+            row = None
+        if row is not None and not set(metrics) <= set(row):
+            # Only a metric is new: the file and the times are those of the row.
+            measure = image.load()[1]
+            assert measure is not None
+            row = {**row, **measure(contestant.codec.decompress(stream.read_bytes()))}
+            contestant.finished.add(key, row)
+        elif row is None:
             picture, measure = image.load()
             codec = _KeepsFile(contestant.codec)
             row = dict(evaluate_picture(codec, picture, quality, measure))
