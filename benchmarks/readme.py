@@ -25,6 +25,7 @@ from benchmarks.report.published import Published
 from benchmarks.report.results import DATASETS
 from benchmarks.scale_words import folders_sentence, large_table
 from benchmarks.speed_words import speed_text
+from benchmarks.unchanged import as_sentence
 from compressai_vq.training.log import read_rows
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -195,6 +196,11 @@ def folders() -> str:
     return folders_sentence(_load("folders.json"))
 
 
+def unchanged() -> str:
+    """That speed has cost no quality."""
+    return as_sentence(_load("unchanged.json"))
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "rates": rates,
     "published": published,
@@ -212,6 +218,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "times": times,
     "large": large,
     "folders": folders,
+    "unchanged": unchanged,
 }
 
 

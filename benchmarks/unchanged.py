@@ -1,0 +1,161 @@
+"""That no quality was lost to speed: the pictures of an earlier commit's code and of today's.
+
+    python -m benchmarks.unchanged KODAK --against COMMIT -o benchmarks/results/unchanged.json
+
+Both codes compress and decompress the same pictures with today's weights, by frequencies, on
+one thread, at every quality.  Counted is how many files and decoded pictures are the same to
+the byte; LPIPS (AlexNet) is the mean of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks.environment import ROOT
+from benchmarks.loss import images_of
+from benchmarks.shared_metrics import Measure, remembering
+from compressai_vq.atomic_file import write_atomically
+from compressai_vq.errors import CodecError
+from compressai_vq.ladder_weights import LadderWeights, packaged_weights
+from compressai_vq.machine import describe_machine
+from compressai_vq.metrics.picture_metrics import PictureMetrics
+from compressai_vq.picture import read_picture
+
+CODE = "compressai_vq"
+WORKER = Path(__file__).with_name("unchanged_worker.py")
+
+
+def code_of(commit: str, folder: Path) -> tuple[Path, str]:
+    """The package as a commit has it, put into a folder, and the commit's full name.
+
+    Raises:
+        CodecError: when there is no such commit.
+    """
+    found = _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+    if found.returncode:
+        raise CodecError(f"this repository has no commit {commit}")
+    name = found.stdout.decode().strip()
+    packed = _git("archive", name, CODE)
+    if packed.returncode:
+        raise CodecError(f"commit {name[:12]} has no folder {CODE}")
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=packed.stdout, check=True)
+    return folder, name
+
+
+def run_worker(code: Path, weights: Path, pictures: list[Path], output: Path) -> None:
+    """Code the pictures with the package that is in a folder.
+
+    Raises:
+        CodecError: when it fails, or another package was used.
+    """
+    output.mkdir()
+    command = [sys.executable, "-W", "ignore", str(WORKER), str(weights), str(output)]
+    done = subprocess.run(
+        [*command, *map(str, pictures)],
+        env={**os.environ, "PYTHONPATH": str(code), "COMPRESSAI_VQ_AUTOLOAD": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CodecError(f"{code}: {done.stderr.strip().splitlines()[-1]}")
+    used = Path(done.stdout.strip())
+    if used != code / CODE:
+        raise CodecError(f"the code in {used} was used, not that in {code}")
+
+
+def compare(pictures: list[Path], before: Path, after: Path) -> dict[str, Any]:
+    """How many files and pictures are the same, and both means of LPIPS at each quality."""
+    metrics = PictureMetrics(["lpips"])
+    lpips: dict[int, list[tuple[float, float]]] = {}
+    same_files = same_pictures = 0
+    for path in tqdm(pictures, disable=not sys.stderr.isatty(), unit="image"):
+        measure = remembering(metrics.against(read_picture(path, 1 << 25)))
+        for file in sorted(before.glob(f"{path.stem}.q*.cvq")):
+            other = after / file.name
+            same_files += file.read_bytes() == other.read_bytes()
+            decoded = [np.load(one.with_suffix(".npy")) for one in (file, other)]
+            same_pictures += bool(np.array_equal(*decoded))
+            quality = int(file.stem.rpartition(".q")[2])
+            figures = (_lpips(measure, decoded[0]), _lpips(measure, decoded[1]))
+            lpips.setdefault(quality, []).append(figures)
+    means = {q: np.mean(values, axis=0).round(6).tolist() for q, values in sorted(lpips.items())}
+    return {
+        "files": sum(map(len, lpips.values())),
+        "same_files": same_files,
+        "same_pictures": same_pictures,
+        "lpips_before": {q: both[0] for q, both in means.items()},
+        "lpips_after": {q: both[1] for q, both in means.items()},
+    }
+
+
+def as_sentence(report: dict[str, Any]) -> str:
+    """What was found, in words."""
+    pairs = zip(report["lpips_before"].values(), report["lpips_after"].values(), strict=True)
+    most = max(abs(before - after) for before, after in pairs)
+    return (
+        f"Of {report['files']} files of {report['dataset'].capitalize()} ({report['images']} "
+        f"images at all qualities), written and read by the code of commit "
+        f"`{report['before'][:7]}`, before tiles and the other work on speed, and by this one, "
+        f"{report['same_files']} are the same to the byte, and of the decoded pictures "
+        f"{report['same_pictures']}; mean LPIPS differs by {most:.4f} at most. Weights "
+        f"`{report['fingerprint'][:16]}`."
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and write the results; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.unchanged", description=__doc__)
+    parser.add_argument("folder", type=Path, help="images")
+    parser.add_argument("--against", required=True, metavar="COMMIT")
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args(argv)
+    weights = packaged_weights("mao2024-vqgan-lite")
+    try:
+        pictures = images_of(arguments.folder)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name).resolve()
+            (folder / "code").mkdir()
+            code, commit = code_of(arguments.against, folder / "code")
+            run_worker(code, weights, pictures, folder / "before")
+            run_worker(ROOT, weights, pictures, folder / "after")
+            found = compare(pictures, folder / "before", folder / "after")
+        report = {
+            "before": commit,
+            "fingerprint": LadderWeights.load(weights).fingerprint.hex(),
+            "dataset": arguments.folder.name,
+            "images": len(pictures),
+            **found,
+            "machine": describe_machine(),
+        }
+        text = json.dumps(report, indent=1)
+        if arguments.output:
+            write_atomically(arguments.output, (text + "\n").encode())
+    except CodecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(text)
+    return 0
+
+
+def _lpips(measure: Measure, decoded: np.ndarray) -> float:
+    return measure(torch.from_numpy(decoded).permute(2, 0, 1))["lpips"]
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

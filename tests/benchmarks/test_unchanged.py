@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import unchanged
+from benchmarks.environment import ROOT
+from benchmarks.unchanged import as_sentence, code_of, compare, main, run_worker
+from compressai_vq.errors import CodecError
+from compressai_vq.picture import write_picture
+
+from ..fixtures import photograph
+
+in_a_repository = pytest.mark.skipif(
+    subprocess.run(["git", "-C", str(ROOT), "rev-parse"], capture_output=True).returncode != 0,
+    reason="not a git repository",
+)
+
+
+class Metrics:
+    """Measures how far the mean is from the original's."""
+
+    def __init__(self, names: list[str]) -> None:
+        assert names == ["lpips"]
+
+    def against(self, original: Any) -> Any:
+        mean = original.float().mean()
+        return lambda decoded: {"lpips": (decoded.float().mean() - mean).item()}
+
+
+def test_files_pictures_and_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unchanged, "PictureMetrics", Metrics)
+    paths = [tmp_path / f"{name}.png" for name in "ab"]
+    folders = [tmp_path / "before", tmp_path / "after"]
+    for folder in folders:
+        folder.mkdir()
+    for path in paths:
+        write_picture(path, photograph(16, 16))
+        for quality in (1, 10):
+            for n, folder in enumerate(folders):
+                other = n == 1 and quality == 10 and path.stem == "b"
+                (folder / f"{path.stem}.q{quality}.cvq").write_bytes(bytes([quality, other]))
+                picture = photograph(16, 16).permute(1, 2, 0).numpy().astype(int)
+                shifted = (picture.clip(4, 250) + 2 * other).astype(np.uint8)
+                np.save(folder / f"{path.stem}.q{quality}.npy", shifted)
+    found = compare(paths, *folders)
+    assert (found["files"], found["same_files"], found["same_pictures"]) == (4, 3, 3)
+    assert list(found["lpips_before"]) == [1, 10]
+    assert found["lpips_after"][1] == found["lpips_before"][1]
+    assert found["lpips_after"][10] == pytest.approx(found["lpips_before"][10] + 1)
+    text = as_sentence(
+        {**found, "before": "a" * 40, "fingerprint": "f" * 64, "dataset": "kodak", "images": 2}
+    )
+    assert "4 files of Kodak (2 images" in text and "3 are the same to the byte" in text
+    assert "differs by 1.0000 at most" in text and "`aaaaaaa`" in text
+
+
+@in_a_repository
+def test_the_code_is_the_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, name = code_of("HEAD", tmp_path)
+    assert (folder / "compressai_vq" / "codec.py").is_file() and len(name) == 40
+    # Whichever package the worker says it used must be that one.
+    worker = tmp_path / "worker.py"
+    worker.write_text("import sys; print(sys.path[1] + '/compressai_vq')")
+    monkeypatch.setattr(unchanged, "WORKER", worker)
+    run_worker(folder, tmp_path / "weights", [], tmp_path / "one")
+    worker.write_text("print('/elsewhere/compressai_vq')")
+    with pytest.raises(CodecError, match="the code in /elsewhere"):
+        run_worker(folder, tmp_path / "weights", [], tmp_path / "two")
+    worker.write_text("raise SystemExit('no luck')")
+    with pytest.raises(CodecError, match="no luck"):
+        run_worker(folder, tmp_path / "weights", [], tmp_path / "three")
+
+
+@in_a_repository
+@pytest.mark.parametrize(
+    ("folder", "commit", "message"),
+    [("pictures", "nosuch", "no commit nosuch"), ("empty", "HEAD", "holds no images")],
+)
+def test_refusals_are_one_line(
+    folder: str, commit: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "pictures").mkdir()
+    write_picture(tmp_path / "pictures" / "a.png", photograph(16, 16))
+    assert main([str(tmp_path / folder), "--against", commit]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and message in line
