@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from pathlib import Path
 
 import torch
@@ -49,7 +50,8 @@ class FileCodec:
         self.weights = weights
         self.device = torch.device(device)
         self._precision = precision
-        self.codec = functools.cache(self._codec)
+        self._codecs: dict[int, VQGANCodec] = {}
+        self._loading = threading.Lock()
         if prior is not None:
             prior.check_fits(weights)
         self._prior = prior if prior is not None else packaged_prior(weights)
@@ -61,8 +63,17 @@ class FileCodec:
                 "or use --coding frequencies"
             )
 
-    def _codec(self, quality: int) -> VQGANCodec:
-        return for_inference(self.weights.codec(quality), self.device, self._precision)
+    def codec(self, quality: int) -> VQGANCodec:
+        """The codec of one quality, ready for inference; made once, for all threads.
+
+        Raises:
+            CodecError: when the weights lack the quality.
+        """
+        with self._loading:
+            if quality not in self._codecs:
+                codec = self.weights.codec(quality)
+                self._codecs[quality] = for_inference(codec, self.device, self._precision)
+            return self._codecs[quality]
 
     @functools.cached_property
     def prior(self) -> PriorWeights | None:

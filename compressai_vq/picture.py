@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,9 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "TGA", "JPEG2000
 _PIXELS_AT_ONCE = 1 << 20
 
 
-def read_picture(path: Path, max_pixels: int) -> Tensor:
+def read_picture(
+    path: Path, max_pixels: int, admit: Callable[[int], object] | None = None
+) -> Tensor:
     """An image file as 8-bit RGB, turned upright.
 
     Grey, palette, CMYK and 16-bit images are converted; transparency is laid on white, with
@@ -38,6 +41,8 @@ def read_picture(path: Path, max_pixels: int) -> Tensor:
     Args:
         path: of the file.
         max_pixels: larger images are refused before they are decoded.
+        admit: called with the number of pixels before they are decoded; it may wait until
+            there is room for them.
 
     Returns:
         uint8 (3, H, W).
@@ -53,6 +58,8 @@ def read_picture(path: Path, max_pixels: int) -> Tensor:
         with image:
             if image.width * image.height > max_pixels:
                 raise CodecError(_too_large(path, image.width, image.height, max_pixels))
+            if admit is not None:
+                admit(image.width * image.height)
             return _upright_rgb(image, path)
     except CodecError:
         raise

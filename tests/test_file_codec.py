@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from compressai_vq.architectures import ARCHITECTURES, Mao2024VQGANLite
+from compressai_vq.codec import VQGANCodec
 from compressai_vq.container import Container
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
@@ -150,3 +154,23 @@ def test_large_pictures_stay_8_bit_until_they_are_tiles(monkeypatch: pytest.Monk
     # Image files have rows of pixels: so it is written without a copy.
     assert decoded.permute(1, 2, 0).is_contiguous()
     assert (decoded.int() - CODEC.decompress(data).int()).abs().max() <= 1
+
+
+def test_threads_share_a_qualitys_codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec, made = FileCodec(untrained_weights()), []
+    original, gate = codec.weights.codec, threading.Barrier(4, timeout=20)
+
+    def slowly(quality: int) -> VQGANCodec:
+        made.append(quality)
+        time.sleep(0.05)
+        return original(quality)
+
+    monkeypatch.setattr(type(codec.weights), "codec", lambda _, quality: slowly(quality))
+
+    def use(_: int) -> VQGANCodec:
+        gate.wait()
+        return codec.codec(2)
+
+    with ThreadPoolExecutor(4) as pool:
+        codecs = list(pool.map(use, range(4)))
+    assert made == [2] and all(one is codecs[0] for one in codecs)

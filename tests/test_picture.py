@@ -317,3 +317,16 @@ def test_formats_that_start_other_programs_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(path, "EPS")
     with pytest.raises(CodecError, match="not an image"):
         read_picture(path, 1000)
+
+
+def test_admission_is_asked_for_before_pixels_are_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    write_picture(path, photograph(20, 30))
+    admitted: list[int] = []
+    assert torch.equal(read_picture(path, 600, admitted.append), photograph(20, 30))
+    assert admitted == [600]
+    path.write_bytes(path.read_bytes()[:200])  # its pixels are damaged, its size is not
+    for limit, expected in ((600, [600, 600]), (599, [600, 600])):
+        with pytest.raises(CodecError):
+            read_picture(path, limit, admitted.append)
+        assert admitted == expected

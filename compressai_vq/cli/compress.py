@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
     allowance = PixelAllowance(compressor.codec.max_pixels, torch.get_num_threads())
 
     def work(job: jobs.Job) -> dict[str, Any]:
-        picture = read_picture(job.source, compressor.codec.max_pixels)
-        with allowance.take(picture.shape[1] * picture.shape[2]):
+        with ExitStack() as inside:
+            picture = read_picture(
+                job.source,
+                compressor.codec.max_pixels,
+                lambda pixels: inside.enter_context(allowance.take(pixels)),
+            )
             started = time.perf_counter()
             data = compressor.compress(picture)
             seconds = time.perf_counter() - started
@@ -92,7 +95,6 @@ class Compressor:
         self.codec = file_codec(arguments)
         self._quality = arguments.quality or self.codec.weights.qualities[-1]
         self._max_bytes, self._max_bpp = arguments.target_bytes, arguments.target_bpp
-        self._loading = threading.Lock()
 
     def compress(self, picture: Tensor) -> bytes:
         """A picture, uint8 (3, H, W), to the contents of a file.
@@ -103,8 +105,6 @@ class Compressor:
         limit = self._limit(picture.shape[1] * picture.shape[2])
         if limit is not None:
             return self.codec.compress_to_fit(picture, limit)[0]
-        with self._loading:  # by the first thread for all
-            self.codec.codec(self._quality)
         return self.codec.compress(picture, self._quality)
 
     def _limit(self, pixels: int) -> int | None:
