@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import CodecError
-from .optimizer import OPTIMIZERS
+from .optimizer import check_optimizer
 from .schedule import warm_cosine
 
 PACKAGED = Path(__file__).parent / "configs"
@@ -65,9 +65,10 @@ class TrainingConfig:
             ) from error
         if config.train not in ("all", "codebook"):
             raise CodecError(f'{path}: train is "all" or "codebook", not "{config.train}"')
-        if config.optimizer not in OPTIMIZERS:
-            known = " or ".join(OPTIMIZERS)
-            raise CodecError(f"{path}: optimizer is {known}, not {config.optimizer!r}")
+        try:
+            check_optimizer(config.optimizer)
+        except CodecError as error:
+            raise CodecError(f"{path}: {error}") from None
         if not config.qualities or not set(config.qualities) <= set(range(1, 10)):
             raise CodecError(f"{path}: qualities are of 1 to 9, not {config.qualities}")
         if config.crop % 16 or config.crop < 16:

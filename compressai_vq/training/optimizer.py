@@ -14,6 +14,8 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from ..errors import CodecError
+
 OPTIMIZERS = ("adamw", "muon")
 
 _NARROWEST = 64  # input and output channels of a convolution that Muon has
@@ -30,17 +32,18 @@ class MuonAndAdamW:
         model: on the device and in the memory layout that it keeps; parameters that do not
             require a gradient are left alone.
         learning_rate: of both.
+        decay: weight decay of both.
     """
 
-    def __init__(self, model: nn.Module, learning_rate: float) -> None:
+    def __init__(self, model: nn.Module, learning_rate: float, decay: float = _DECAY) -> None:
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._matrices = [(p, as_matrix(p.detach(), p)) for p in self._trained if _is_hidden(p)]
         rest = [p for p in self._trained if not _is_hidden(p)]
-        self._parts: list[torch.optim.Optimizer] = [adamw(rest, learning_rate)]
+        self._parts: list[torch.optim.Optimizer] = [adamw(rest, learning_rate, decay)]
         if self._matrices:
             matrices = [matrix for _, matrix in self._matrices]
             muon = torch.optim.Muon(
-                matrices, learning_rate, weight_decay=_DECAY, adjust_lr_fn="match_rms_adamw"
+                matrices, learning_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
             )
             self._parts.append(muon)
 
@@ -75,17 +78,30 @@ class MuonAndAdamW:
 
 
 def make_optimizer(
-    name: str, model: nn.Module, learning_rate: float
+    name: str, model: nn.Module, learning_rate: float, decay: float = _DECAY
 ) -> MuonAndAdamW | torch.optim.AdamW:
-    """The optimizer of one of :data:`OPTIMIZERS`."""
+    """The optimizer of one of :data:`OPTIMIZERS`.
+
+    Raises:
+        CodecError: for another name.
+    """
+    check_optimizer(name)
     if name == "muon":
-        return MuonAndAdamW(model, learning_rate)
-    return adamw([p for p in model.parameters() if p.requires_grad], learning_rate)
+        return MuonAndAdamW(model, learning_rate, decay)
+    return adamw([p for p in model.parameters() if p.requires_grad], learning_rate, decay)
 
 
-def adamw(parameters: list[nn.Parameter], learning_rate: float) -> torch.optim.AdamW:
+def check_optimizer(name: str) -> None:
+    """Raise CodecError unless it is one of :data:`OPTIMIZERS`."""
+    if name not in OPTIMIZERS:
+        raise CodecError(f"optimizer is {' or '.join(OPTIMIZERS)}, not {name!r}")
+
+
+def adamw(
+    parameters: list[nn.Parameter], learning_rate: float, decay: float = _DECAY
+) -> torch.optim.AdamW:
     """AdamW with this pipeline's settings."""
-    return torch.optim.AdamW(parameters, learning_rate, betas=(0.9, 0.99), weight_decay=_DECAY)
+    return torch.optim.AdamW(parameters, learning_rate, betas=(0.9, 0.99), weight_decay=decay)
 
 
 def as_matrix(filters: Tensor, like: Tensor) -> Tensor:

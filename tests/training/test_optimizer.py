@@ -7,6 +7,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from compressai_vq.errors import CodecError
 from compressai_vq.training.optimizer import MuonAndAdamW, as_matrix, make_optimizer
 
 
@@ -77,3 +78,8 @@ def test_frozen_parameters_stay() -> None:
     optimizer.zero_grad()
     assert torch.equal(frozen, before)
     assert all(p.grad is None for p in network.parameters())
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(CodecError, match="optimizer is adamw or muon, not 'sgd'"):
+        make_optimizer("sgd", _network(False), 0.01)

@@ -19,6 +19,7 @@ from compressai_vq.prior.coder import PriorCoder
 from compressai_vq.prior.order import NUM_PASSES, PERIOD, pass_numbers
 from compressai_vq.prior.prior_weights import PriorWeights
 from compressai_vq.rates import LADDER
+from compressai_vq.training.optimizer import OPTIMIZERS
 from compressai_vq.training.prior.__main__ import main
 from compressai_vq.training.prior.config import PriorConfig
 from compressai_vq.training.prior.export import export, integer_network
@@ -195,10 +196,13 @@ def test_it_learns_and_its_export_codes_as_well(tmp_path: Path) -> None:
     assert facts["metrics"]["bits_5"] == pytest.approx(bits[4], abs=1e-3)
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_resumed_training_equals_uninterrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
-    whole = PriorRun(Slopes(), TINY, tmp_path / "whole", pictures(), pictures()).train(2)
+    # Muon has what is between at least 64 channels.
+    config = dataclasses.replace(TINY, optimizer=optimizer, channels=64)
+    whole = PriorRun(Slopes(), config, tmp_path / "whole", pictures(), pictures()).train(2)
     step = PriorRun._train_step
 
     def interrupted(self: PriorRun) -> float:
@@ -208,9 +212,9 @@ def test_resumed_training_equals_uninterrupted(
 
     monkeypatch.setattr(PriorRun, "_train_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        PriorRun(Slopes(), TINY, tmp_path / "parts", pictures(), pictures()).train(2)
+        PriorRun(Slopes(), config, tmp_path / "parts", pictures(), pictures()).train(2)
     monkeypatch.undo()
-    resumed = PriorRun(Slopes(), TINY, tmp_path / "parts", pictures(), pictures())
+    resumed = PriorRun(Slopes(), config, tmp_path / "parts", pictures(), pictures())
     assert resumed.step == 4
     parts = resumed.train(2)
     assert all(torch.equal(parts[name], value) for name, value in whole.items())
@@ -264,7 +268,7 @@ def test_command_trains_and_exports(tmp_path: Path) -> None:
         Image.fromarray(pixels).save(tmp_path / f"{which}.png")
     fingerprint = few_weights().save(tmp_path / "codec.safetensors")
     config = dataclasses.asdict(dataclasses.replace(TINY, steps=2, crop=48, batch=1))
-    (tmp_path / "tiny.toml").write_text("".join(f"{k} = {v}\n" for k, v in config.items()))
+    (tmp_path / "tiny.toml").write_text("".join(f"{k} = {v!r}\n" for k, v in config.items()))
     arguments = ["--data", str(tmp_path), "--validation", str(tmp_path), "--runs", str(tmp_path)]
     arguments += ["--weights", str(tmp_path / "codec.safetensors")]
     try:

@@ -26,6 +26,7 @@ class PriorConfig:
     quantize_from: int  # step from which rounding is that of the integer network
     seed: int
     validation: int = 32  # tiles that the logged bits are measured on
+    optimizer: str = "adamw"  # or "muon", which see in ../optimizer.py
 
     @classmethod
     def load(cls, path: str | Path) -> PriorConfig:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...prior.order import NUM_PASSES, pass_numbers
 from ..log import append_row
+from ..optimizer import make_optimizer
 from ..schedule import warm_cosine
 from ..source_commit import note_commit
 from .config import PriorConfig
@@ -53,11 +54,8 @@ class PriorRun:
         frequencies = maps.log2_frequencies()
         model = PriorModel(maps.codewords(), frequencies, config.channels, config.depth)
         self.model = model.to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            config.learning_rate,
-            betas=(0.9, 0.98),
-            weight_decay=config.weight_decay,
+        self.optimizer = make_optimizer(
+            config.optimizer, self.model, config.learning_rate, config.weight_decay
         )
         self.step = 0
         self.seconds = 0.0
