@@ -13,6 +13,7 @@ from torch import Tensor
 
 # Distances of at most this many (vector, codeword) pairs are held at once: 16 MiB of fp32.
 _PAIRS_AT_ONCE = 1 << 22
+_GROUP = 64
 
 
 def nearest_codewords(latents: Tensor, codewords: Tensor) -> Tensor:
@@ -35,10 +36,24 @@ def nearest_codewords(latents: Tensor, codewords: Tensor) -> Tensor:
     with torch.autocast(latents.device.type, enabled=False):
         return torch.cat(
             [
-                torch.addmm(half_norms, chunk, codewords.t(), alpha=-1).argmin(1)
+                _first_least(torch.addmm(half_norms, chunk, codewords.t(), alpha=-1))
                 for chunk in latents.split(rows)
             ]
         )
+
+
+def _first_least(distances: Tensor) -> Tensor:
+    """As ``argmin(1)``, the first of several.
+
+    The least value of each group is found with vector instructions, which argmin does not use.
+    """
+    rows, size = distances.shape
+    if size % _GROUP:
+        return distances.argmin(1)
+    groups = distances.view(rows, size // _GROUP, _GROUP)
+    group = groups.amin(2).argmin(1)
+    chosen = groups[torch.arange(rows, device=distances.device), group]
+    return group * _GROUP + chosen.argmin(1)
 
 
 class Codebook(nn.Module):

@@ -34,6 +34,19 @@ def test_search_is_brute_force_with_the_first_of_equals(
     assert nearest_codewords(latents, codewords).tolist() == brute_force(latents, codewords)
 
 
+@pytest.mark.parametrize("words", [64, 128, 2048])
+def test_search_in_groups_takes_the_first_of_equals_too(words: int) -> None:
+    latents, codewords = whole_numbers(300, 3, 0), whole_numbers(words, 3, 1)
+    distances = torch.cdist(latents.double(), codewords.double())  # whole numbers' roots
+    found = nearest_codewords(latents, codewords)
+    least = distances.amin(1)
+    assert torch.equal(distances.gather(1, found[:, None])[:, 0], least)
+    for row, index in zip(distances, found.tolist(), strict=True):
+        assert (row[:index] > row[index]).all()
+    same = torch.zeros(words, 3)
+    assert (nearest_codewords(latents, same) == 0).all()
+
+
 @pytest.mark.parametrize("pairs", [1, 7, 64, 1000])
 def test_memory_has_a_limit(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     latents, codewords = whole_numbers(101, 4, 0), whole_numbers(7, 4, 1)
