@@ -20,15 +20,17 @@ import torch
 from torch import Tensor
 
 from benchmarks.environment import ROOT
-from compressai_vq.codings import FREQUENCIES
+from compressai_vq.codings import FREQUENCIES, PRIOR
 from compressai_vq.container import VERSION
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.pretrained import pretrained_weights
+from compressai_vq.prior.prior_weights import PriorWeights, packaged_prior
 from plugins.still_codecs.still_picture import StillPictureCodec
 
 OURS = "mao2024-vqgan-lite"
+BY_PRIOR = f"{OURS}-prior"  # the same pictures in smaller files, as they are written by default
 UNFINETUNED_VARIABLE = "COMPRESSAI_VQ_UNFINETUNED"
 NO_WEIGHTS = "no public runnable weights"
 
@@ -71,8 +73,17 @@ class OurCodec(StillPictureCodec):
     label = "Ours"
     extension = ".cvq"
 
-    def __init__(self, weights: LadderWeights, description: str) -> None:
-        self._codec = FileCodec(weights, coding=FREQUENCIES)
+    prior: str | None = None
+    """The index prior's fingerprint, 64 hexadecimal digits, where it codes."""
+
+    def __init__(
+        self, weights: LadderWeights, description: str, prior: PriorWeights | None = None
+    ) -> None:
+        coding = FREQUENCIES if prior is None else PRIOR
+        self._codec = FileCodec(weights, prior=prior, coding=coding)
+        if prior is not None:
+            self.prior = prior.fingerprint.hex()
+            description += f" {self.prior[:16]}"
         self.qualities = weights.qualities
         self.description = f"complete .cvq files, format {VERSION}; {description}"
         self.fingerprint = weights.fingerprint.hex()
@@ -121,6 +132,14 @@ def uniform(weights: LadderWeights) -> LadderWeights:
 
 def _ours(sources: Sources) -> StillPictureCodec:
     return OurCodec(pretrained_weights(OURS), "learned frequencies")
+
+
+def _by_prior(sources: Sources) -> StillPictureCodec:
+    weights = pretrained_weights(OURS)
+    path = packaged_prior(weights)
+    if path is None:
+        raise CodecError("the package has no index prior of its weights")
+    return OurCodec(weights, "index prior", PriorWeights.load(path))
 
 
 def _unfinetuned(sources: Sources) -> StillPictureCodec:
@@ -199,6 +218,7 @@ def _without_weights(sources: Sources) -> StillPictureCodec:
 
 CODECS: dict[str, Entry] = {
     OURS: Entry("Ours", _ours),
+    BY_PRIOR: Entry("Ours, by the index prior", _by_prior),
     f"{OURS}-unfinetuned": Entry("Ours, without fine-tuning", _unfinetuned),
     f"{OURS}-uniform": Entry("Ours, uniform frequencies", _uniform),
     "vvc": Entry("VVC (libvvenc)", _vvc),

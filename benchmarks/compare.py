@@ -212,6 +212,7 @@ def compare(
                 work / "rows" / dataset.name / f"{key}.rows",
                 {
                     "fingerprint": fingerprint(codec),
+                    **({"prior": prior} if (prior := getattr(codec, "prior", None)) else {}),
                     "description": codec.description,
                     "threads": torch.get_num_threads(),
                 },

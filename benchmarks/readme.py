@@ -18,7 +18,7 @@ import tomllib
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.codecs import OURS
+from benchmarks.codecs import BY_PRIOR, OURS
 from benchmarks.environment import ROOT
 from benchmarks.loss_words import fuzz_sentence, loss_table, netem_sentence
 from benchmarks.report.published import Published
@@ -34,7 +34,7 @@ WEIGHTS = ROOT / "compressai_vq" / "weights" / "mao2024-vqgan-lite.json"
 
 def rates() -> str:
     """The range of rates with the index prior, in the words of a sentence."""
-    bpp = _load("prior-kodak.json")["results"]["bpp"]
+    bpp = _load(f"kodak/{BY_PRIOR}.json")["results"]["bpp"]
     return f"{min(bpp):.3f} to {max(bpp):.3f}"
 
 
@@ -136,7 +136,7 @@ def against() -> str:
 
 def prior() -> str:
     """Bytes of complete files: all indices alike, by frequencies, by the index prior."""
-    coded, plain = _load("prior-kodak.json"), _load("kodak/mao2024-vqgan-lite.json")
+    coded, plain = _load(f"kodak/{BY_PRIOR}.json"), _load("kodak/mao2024-vqgan-lite.json")
     uniform = _load("kodak/mao2024-vqgan-lite-uniform.json")
     sizes = [report["results"]["bytes"] for report in (uniform, plain, coded)]
     lines = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from benchmarks.codecs import OURS
+from benchmarks.codecs import BY_PRIOR, OURS
 
 from .published import Published, PublishedCurve
 from .results import METRICS, Curve, Metric, Points, dataset_title
@@ -74,7 +74,7 @@ def rd_plots(dataset: str, curves: dict[str, Curve], published: Published) -> li
 
 def colour(codec: str) -> str:
     """A codec's colour, the same in every plot."""
-    if codec == OURS:
+    if codec in (OURS, BY_PRIOR):
         return _OURS_COLOUR
     position = _KNOWN.index(codec) if codec in _KNOWN else sum(codec.encode())
     return _COLOURS[position % len(_COLOURS)]
@@ -122,7 +122,8 @@ def _figure(
 
 
 def _measured(curve: Curve, metric: Metric, points: Points) -> go.Scatter:
-    ours = curve.codec == OURS
+    own = {BY_PRIOR: "circle", OURS: "circle-open"}
+    ours = curve.codec in own
     position = _KNOWN.index(curve.codec) if curve.codec in _KNOWN else len(curve.codec)
     return go.Scatter(
         x=points.bpp,
@@ -131,7 +132,7 @@ def _measured(curve: Curve, metric: Metric, points: Points) -> go.Scatter:
         mode="lines+markers",
         line={"color": colour(curve.codec), "width": 3 if ours else 1.8},
         marker={
-            "symbol": "circle" if ours else _SYMBOLS[position % len(_SYMBOLS)],
+            "symbol": own.get(curve.codec, _SYMBOLS[position % len(_SYMBOLS)]),
             "size": 8 if ours else 7,
         },
         customdata=[[f"{quality:g}"] for quality in points.quality],

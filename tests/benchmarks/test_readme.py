@@ -45,7 +45,8 @@ def test_a_stale_figure_is_replaced() -> None:
 
 def test_figures_within_a_sentence_stay_within_it() -> None:
     stale = "rates of <!-- figures rates -->9.999 to 1<!-- end --> bits"
-    rates = json.loads((RESULTS / "prior-kodak.json").read_text())["results"]["bpp"]
+    report = json.loads((RESULTS / "kodak/mao2024-vqgan-lite-prior.json").read_text())
+    rates = report["results"]["bpp"]
     words = f"{rates[0]:.3f} to {rates[-1]:.3f}"
     assert render(stale) == f"rates of <!-- figures rates -->{words}<!-- end --> bits"
     # At the start of a line it would begin a block of HTML, and Markdown ends there.

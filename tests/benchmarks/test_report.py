@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from benchmarks.codecs import OURS, OurCodec
+from benchmarks.codecs import BY_PRIOR, OURS, OurCodec
 from benchmarks.report.__main__ import RESULTS, main
 from benchmarks.report.bd_table import bd_table
 from benchmarks.report.build import build_report, tables
@@ -137,6 +137,18 @@ def test_table_1_has_a_figure_or_the_reason_why_not(folder: Path) -> None:
     assert cells(table, "AVIF")[1] == "run on other images"
     for name in ("FCC", "SAVD"):
         assert cells(table, name)[1] == "no public runnable weights"
+
+
+def test_table_1_has_both_ways_of_coding_where_both_were_run(folder: Path) -> None:
+    write_results(folder, "kodak", [BY_PRIOR], ["a", "b"])
+    curves = load_results(folder)["kodak"]
+    table = bd_table("kodak", curves, Published())
+    assert table.columns[1] == "BD-rate, frequencies" and table.columns[5] == "BD-rate, prior"
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    assert not any(row[0] == curves[BY_PRIOR].label for row in table.rows)
+    alone = bd_table("kodak", {k: v for k, v in curves.items() if k != BY_PRIOR}, Published())
+    for row, one in zip(table.rows, alone.rows, strict=True):
+        assert row[:5] == one[:5] and row[-2:] == one[-2:]
 
 
 def test_retrained_baselines_say_how_long_they_were_trained(folder: Path) -> None:
