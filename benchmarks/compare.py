@@ -212,7 +212,7 @@ def compare(
                 work / "rows" / dataset.name / f"{key}.rows",
                 {
                     "fingerprint": fingerprint(codec),
-                    **({"prior": prior} if (prior := getattr(codec, "prior", None)) else {}),
+                    **_prior(codec),
                     "description": codec.description,
                     "threads": torch.get_num_threads(),
                 },
@@ -294,11 +294,18 @@ def result(contestant: Contestant, dataset: Dataset) -> dict[str, Any]:
         "label": codec.label,
         "description": f"{codec.description}; lpips is AlexNet's",
         "fingerprint": fingerprint(codec),
+        **_prior(codec),
         "dataset": {"folder": dataset.name, "images": len(dataset.images)},
         "machine": {**describe_machine(), "device": "cpu", "precision": "auto"},
         "results": {name: [_finite(v) for v in values] for name, values in results.items()},
         "images": [{k: _finite(v) for k, v in row.items()} for row in contestant.rows],
     }
+
+
+def _prior(codec: StillPictureCodec) -> dict[str, str]:
+    """The index prior's fingerprint, of a codec that codes by one."""
+    prior = getattr(codec, "prior", None)
+    return {} if prior is None else {"prior": prior}
 
 
 def _dataset(text: str, limit: int | None) -> Dataset:
