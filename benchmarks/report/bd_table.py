@@ -34,7 +34,14 @@ def bd_table(
     ours = [key for key in (OURS, BY_PRIOR) if key == OURS or key in curves]
 
     def measured(key: str) -> list[str]:
-        return [cell for our in ours for cell in _measured(curves, our, key)]
+        cells = [_measured(curves, our, key) for our in ours]
+        if len(cells) == 1:
+            return cells[0]
+        # Both ways of coding side by side, each with its overlap: the table stays narrow.
+        return [
+            value if share == NOTHING else f"{value} ({share})"
+            for value, share in [(both[at], both[at + 1]) for at in (0, 2) for both in cells]
+        ]
 
     asked = [key for row in published.table(dataset) for key in row.codecs]
     marks = dict(zip([k for k in asked if k in curves and k in trained], MARKS, strict=False))
@@ -46,13 +53,14 @@ def bd_table(
             rows.append([labels[key], *measured(key), *_published(row)])
         if not run:
             why = row.reason or "not run"
-            rows.append([row.baseline, why, *[NOTHING] * (4 * len(ours) - 1), *_published(row)])
+            rows.append([row.baseline, why, *[NOTHING] * 3, *_published(row)])
     for key in curves:
         if key not in done:
             rows.append([labels[key], *measured(key), NOTHING, NOTHING])
     columns = ["BD-rate", "overlap", "BD-LPIPS", "overlap"]
     if BY_PRIOR in ours:
-        columns = [f"{name}, {how}" for how in ("frequencies", "prior") for name in columns]
+        ways = ("frequencies", "prior")
+        columns = [f"{name}, {way} (overlap)" for name in columns[::2] for way in ways]
     title = published.set_title(dataset)
     notes = [
         "Below 0 our codec is better: fewer bits at equal LPIPS (AlexNet), or lower LPIPS at "

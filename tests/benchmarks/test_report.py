@@ -143,12 +143,16 @@ def test_table_1_has_both_ways_of_coding_where_both_were_run(folder: Path) -> No
     write_results(folder, "kodak", [BY_PRIOR], ["a", "b"])
     curves = load_results(folder)["kodak"]
     table = bd_table("kodak", curves, Published())
-    assert table.columns[1] == "BD-rate, frequencies" and table.columns[5] == "BD-rate, prior"
+    assert table.columns[1:3] == [f"BD-rate, {way} (overlap)" for way in ("frequencies", "prior")]
     assert all(len(row) == len(table.columns) for row in table.rows)
     assert not any(row[0] == curves[BY_PRIOR].label for row in table.rows)
     alone = bd_table("kodak", {k: v for k, v in curves.items() if k != BY_PRIOR}, Published())
     for row, one in zip(table.rows, alone.rows, strict=True):
-        assert row[:5] == one[:5] and row[-2:] == one[-2:]
+        assert row[0] == one[0] and row[-2:] == one[-2:]
+        if one[2] != "\N{EN DASH}":
+            assert row[1] == f"{one[1]} ({one[2]})" and row[3] == f"{one[3]} ({one[4]})"
+    frequencies, prior = cells(table, "VVC")[1:3]
+    assert float(prior.split()[0][1:]) > float(frequencies.split()[0][1:])  # both below 0
 
 
 def test_retrained_baselines_say_how_long_they_were_trained(folder: Path) -> None:
