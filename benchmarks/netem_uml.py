@@ -104,9 +104,7 @@ def run_in_guest(command: Sequence[str], folder: Path) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it and write the results; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.netem_uml", description=__doc__, add_help=False
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.netem_uml", description=__doc__)
     parser.add_argument("-o", "--output", type=Path)
     arguments, rest = parser.parse_known_args(argv)
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.netem", "--link", "netem", *rest]

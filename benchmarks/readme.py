@@ -74,11 +74,6 @@ def kodak() -> str:
     return "\n".join(lines)
 
 
-def speed() -> str:
-    """The speed of the networks and of whole files, against others."""
-    return speed_text(_load("speed.json"))
-
-
 def hook() -> str:
     """The sentence on the start-up cost of the hook."""
     report = _load("hook_cost.json")
@@ -171,54 +166,29 @@ def times() -> str:
     return (RESULTS / "tables" / "times-kodak.md").read_text().strip()
 
 
-def loss() -> str:
-    """What lost packets cost, by channel, rate and fill."""
-    return loss_table(_load("loss.json"))
-
-
-def netem() -> str:
-    """The sentences on the transmission between two namespaces."""
-    return netem_sentence(_load("netem.json"))
-
-
-def packet_fuzz() -> str:
-    """The sentences on the fuzz run of packets."""
-    return fuzz_sentence(_load("packet-fuzz.json"))
-
-
-def large() -> str:
-    """Time and memory of large pictures."""
-    return large_table(_load("large.json"))
-
-
-def folders() -> str:
-    """What several workers gain."""
-    return folders_sentence(_load("folders.json"))
-
-
-def unchanged() -> str:
-    """That speed has cost no quality."""
-    return as_sentence(_load("unchanged.json"))
+def told(file: str, words: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
+    """What is said of one results file."""
+    return lambda: words(_load(file))
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "rates": rates,
     "published": published,
     "kodak": kodak,
-    "speed": speed,
+    "speed": told("speed.json", speed_text),
     "hook": hook,
     "fuzz": fuzz,
     "training": training,
     "ablations": ablations,
     "against": against,
     "prior": prior,
-    "loss": loss,
-    "netem": netem,
-    "packet_fuzz": packet_fuzz,
+    "loss": told("loss.json", loss_table),
+    "netem": told("netem.json", netem_sentence),
+    "packet_fuzz": told("packet-fuzz.json", fuzz_sentence),
     "times": times,
-    "large": large,
-    "folders": folders,
-    "unchanged": unchanged,
+    "large": told("large.json", large_table),
+    "folders": told("folders.json", folders_sentence),
+    "unchanged": told("unchanged.json", as_sentence),
 }
 
 

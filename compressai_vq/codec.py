@@ -152,7 +152,12 @@ class VQGANCodec(CompressionModel):
         Returns:
             uint8 (3, H, W) on the CPU, in the memory layout of image files: (H, W, 3).
         """
-        return self.paint_latents(self.codebook.lookup(indices[None])[0], height, width)
+        return self.paint_latents(self.codewords_of(indices), height, width)
+
+    def codewords_of(self, indices: Tensor) -> Tensor:
+        """An index map (h, w), on any device, to its codewords (D, h, w), without gradients."""
+        weight = self.codebook.weight
+        return self.codebook.lookup(indices[None].to(weight.device))[0].detach()
 
     @torch.no_grad()
     def paint_latents(self, latents: Tensor, height: int, width: int) -> Tensor:

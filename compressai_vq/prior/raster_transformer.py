@@ -202,8 +202,7 @@ class RasterTransformer:
                 f"use it with -q {self.quality}"
             )
         restored, confidence = self.restore(indices, lost)
-        words = codec.codebook.lookup(restored[None].to(codec.codebook.weight.device))
-        return words[0].detach(), confidence
+        return codec.codewords_of(restored), confidence
 
     @torch.no_grad()
     def restore(self, indices: Tensor, lost: Tensor) -> tuple[Tensor, Tensor]:

@@ -36,10 +36,10 @@ positions are not looked at.
 def nearest(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Tensor]:
     """The closest index that arrived; confidence 1 / (1 + its distance)."""
     if not lost.any():
-        return codewords_of(indices, codec), torch.ones(lost.shape)
+        return codec.codewords_of(indices), torch.ones(lost.shape)
     distance, (rows, columns) = distance_transform_edt(lost.cpu().numpy(), return_indices=True)
     filled = indices.cpu()[torch.from_numpy(rows).long(), torch.from_numpy(columns).long()]
-    return codewords_of(filled, codec), (1 / (1 + torch.from_numpy(distance))).float()
+    return codec.codewords_of(filled), (1 / (1 + torch.from_numpy(distance))).float()
 
 
 def frequent(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Tensor]:
@@ -47,7 +47,7 @@ def frequent(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, 
     shares = codec.index_coder.probabilities
     best = int(shares.argmax())
     confidence = torch.ones(lost.shape).masked_fill(lost, float(shares[best]))
-    return codewords_of(indices.masked_fill(lost, best), codec), confidence
+    return codec.codewords_of(indices.masked_fill(lost, best)), confidence
 
 
 def prior(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Tensor]:
@@ -64,7 +64,7 @@ def prior(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Ten
     network, rate = codec.prior, codec.rate
     known = indices.to(network.device).masked_fill(lost.to(network.device), network.sizes[rate])
     words = codec.codebook.weight.detach().double().cpu()
-    latents = codewords_of(indices.masked_fill(lost, 0), codec).float().cpu().contiguous()
+    latents = codec.codewords_of(indices.masked_fill(lost, 0)).float().cpu().contiguous()
     confidence = torch.ones(lost.numel(), dtype=torch.float64)
     gaps = lost.cpu().flatten().nonzero().flatten()
     for first, behind, hidden in hidden_bands(network, known, rate):
@@ -75,12 +75,6 @@ def prior(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Ten
             latents.flatten(1)[:, positions] = (shares @ words).float().t()
             confidence[positions] = shares.amax(1)
     return latents, confidence.view(lost.shape).float()
-
-
-def codewords_of(indices: Tensor, codec: VQGANCodec) -> Tensor:
-    """An index map (h, w) to its codewords, (D, h, w)."""
-    book = codec.codebook
-    return book.lookup(indices[None].to(book.weight.device))[0].detach()
 
 
 FILLS: dict[str, Fill] = {"prior": prior, "nearest": nearest, "frequent": frequent}

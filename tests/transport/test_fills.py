@@ -85,7 +85,7 @@ def test_the_prior_is_closer_to_what_was_lost() -> None:
     codec, indices = model(3), drawn_map(3, 24, 24)
     lost = holes(24, 24, 0.4)
     assert indices.unique().numel() > 10
-    sent = fills.codewords_of(indices, codec)
+    sent = codec.codewords_of(indices)
     error = {}
     for name, fill in FILLS.items():
         latents, _ = fill(indices, lost, codec)
