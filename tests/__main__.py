@@ -31,6 +31,8 @@ def main(arguments: list[str]) -> int:
         commands["pytest"] = ("-m", "pytest", *options)
 
     ensure_environment()
+    if "pytest" in commands:
+        run_in_environment("-m", "tests.fetched")
     failed = []
     for name, command in commands.items():
         print(f"== {name}", flush=True)

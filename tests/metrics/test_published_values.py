@@ -8,6 +8,9 @@ pictures, and these can be drawn again:
 - DISTS 0.1285 to 0.1356, TorchMetrics 1.9, function
   ``deep_image_structure_and_texture_similarity``.
 
+IQA-PyTorch gives the values of the original code of LPIPS-Alex, DISTS and PSNR for five pairs
+of real pictures, which it brings; see ``tests.calibration_pictures``.
+
 The repositories' own examples are compared when they are in the cache; see
 :func:`example_image`.
 """
@@ -26,9 +29,11 @@ from torch import Tensor
 
 from compressai_vq.cache import cache_dir
 from compressai_vq.errors import CodecError
+from compressai_vq.evaluation import psnr
 from compressai_vq.metrics.lpips import load_lpips
 from compressai_vq.metrics.picture_metrics import PictureMetrics
 
+from .. import calibration_pictures
 from ..taming_reference import one_thread  # noqa: F401
 
 
@@ -66,6 +71,38 @@ def test_dists_of_torchmetrics_example() -> None:
     assert found == [0.1285, 0.1344]
 
 
+def calibration_pairs() -> list[tuple[Tensor, Tensor]]:
+    try:
+        return calibration_pictures.pairs()
+    except FileNotFoundError as error:
+        pytest.skip(f"python -m tests.fetched has not brought {error.filename}")
+
+
+@pytest.mark.parametrize(
+    ("metric", "values"),
+    [
+        ("lpips", ["0.7237", "0.2572", "0.0508", "0.0521", "0.4253"]),
+        ("dists", ["0.4742", "0.1424", "0.0682", "0.0287", "0.3123"]),
+    ],
+)
+def test_values_of_the_original_code_for_real_pictures(metric: str, values: list[str]) -> None:
+    pairs = calibration_pairs()
+    measure = picture_metrics(metric).against
+    assert [f"{measure(a)(b)[metric]:.4f}" for a, b in pairs] == values
+
+
+def test_psnr_of_real_pictures() -> None:
+    found = [psnr(a, b) for a, b in calibration_pairs()]
+    assert [f"{value:.2f}" for value in found] == ["21.11", "20.99", "27.01", "23.30", "21.62"]
+
+
+def picture_metrics(metric: str) -> PictureMetrics:
+    try:
+        return PictureMetrics([metric], allow_download=False)
+    except CodecError as error:
+        pytest.skip(f"tests download nothing: {error}")
+
+
 def example_image(name: str) -> Tensor:
     """A repository's example image, uint8 (3, H, W), put by hand into the cache.
 
@@ -82,10 +119,7 @@ def example_image(name: str) -> Tensor:
 
 def measured(metric: str, original: str, *decoded: str) -> list[float]:
     pictures = [example_image(name) for name in (original, *decoded)]
-    try:
-        measure = PictureMetrics([metric], allow_download=False).against(pictures[0])
-    except CodecError as error:
-        pytest.skip(f"tests download nothing: {error}")
+    measure = picture_metrics(metric).against(pictures[0])
     return [measure(picture)[metric] for picture in pictures[1:]]
 
 
