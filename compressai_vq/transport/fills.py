@@ -1,11 +1,13 @@
 """Guesses for what a link has lost: an index map with gaps to latents for the decoder.
 
 ``nearest``: the codeword of the closest index that arrived.  ``frequent``: the codeword that is
-used most.  ``prior``: the mean of all codewords, weighted by the probability that the index
-prior gives each from everything around the gap, in one pass.  Nothing says that the decoder
-must be given codewords: a mean of what it may be is closer to what was lost than any one
-guess, and the picture to both the sender's and the original.  (Mao et al., 2024, section 2.3,
-guess one index after the other instead: to compare with, that is
+used most.  ``prior``: between the mean of all codewords, weighted by the probability that the
+index prior gives each from everything around the gap, and one codeword drawn by these
+probabilities, in one pass.  Nothing says that the decoder must be given codewords: a mean of
+what it may be is closer to what was lost than any one guess, and the picture to both the
+sender's and the original.  But where much is lost means alone are smooth as no photograph is,
+and so the drawn codeword's part is the part of the map that is lost.  (Mao et al., 2024,
+section 2.3, guess one index after the other instead: to compare with, that is
 ``prior.raster_transformer``'s ``fill``, which needs weights of its own.)
 
 Each fill also says how far it trusts each guess, in (0, 1].
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
@@ -51,7 +54,9 @@ def frequent(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, 
 
 
 def prior(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Tensor]:
-    """The prior's expectation; confidence is the probability of the likeliest index.
+    """The prior's expectation, with some of a draw; confidence is the likeliest's probability.
+
+    The same indices and gaps give the same draw.
 
     Raises:
         CodecError: when the codec has none.
@@ -67,14 +72,32 @@ def prior(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Ten
     latents = codec.codewords_of(indices.masked_fill(lost, 0)).float().cpu().contiguous()
     confidence = torch.ones(lost.numel(), dtype=torch.float64)
     gaps = lost.cpu().flatten().nonzero().flatten()
+    drawn = len(gaps) / lost.numel()
+    random = np.random.default_rng(0)
     for first, behind, hidden in hidden_bands(network, known, rate):
         for positions in gaps[(gaps >= first) & (gaps < behind)].split(POSITIONS_AT_ONCE):
             here = hidden[(positions - first).to(hidden.device)]
             shares = weights_of(network.logits(here.float(), rate)).cpu().double()
             shares /= shares.sum(1, keepdim=True)
-            latents.flatten(1)[:, positions] = (shares @ words).float().t()
+            draw = words[draw_index(shares, torch.from_numpy(random.random(len(shares))))]
+            latents.flatten(1)[:, positions] = torch.lerp(shares @ words, draw, drawn).float().t()
             confidence[positions] = shares.amax(1)
     return latents, confidence.view(lost.shape).float()
+
+
+def draw_index(shares: Tensor, chances: Tensor) -> Tensor:
+    """An index for each row of probabilities.
+
+    Args:
+        shares: (N, K), rows of sum 1.
+        chances: (N,), uniform in [0, 1).
+
+    Returns:
+        int64 (N,): where the rows' cumulative sums pass ``chances``.
+    """
+    return torch.searchsorted(shares.cumsum(1), chances[:, None], right=True)[:, 0].clamp_(
+        max=shares.shape[1] - 1
+    )
 
 
 FILLS: dict[str, Fill] = {"prior": prior, "nearest": nearest, "frequent": frequent}

@@ -90,10 +90,10 @@ def test_the_prior_is_closer_to_what_was_lost() -> None:
     for name, fill in FILLS.items():
         latents, _ = fill(indices, lost, codec)
         error[name] = (latents - sent)[:, lost].square().mean().item()
-    assert error["prior"] < 0.7 * min(error["nearest"], error["frequent"])
+    assert error["prior"] < 0.8 * min(error["nearest"], error["frequent"])
 
 
-def test_the_prior_gives_its_expectation_and_the_likeliest_ones_share() -> None:
+def test_the_prior_gives_its_expectation_some_of_a_draw_and_the_likeliest_ones_share() -> None:
     codec, indices = model(3), random_map(3, 8, 8)
     lost = torch.zeros(8, 8, dtype=torch.bool)
     lost[4, 4] = True
@@ -103,9 +103,22 @@ def test_the_prior_gives_its_expectation_and_the_likeliest_ones_share() -> None:
     hidden = network.hidden(indices.masked_fill(lost, 64)[None], 3)
     logits = network.logits(hidden[0, 4, 4][None], 3)[0].double() / 256
     shares = torch.softmax(logits * 0.6931471805599453, 0)
-    expected = shares.float() @ codec.codebook.weight.detach()
-    assert torch.allclose(latents[:, 4, 4], expected, atol=1e-3)
+    words = codec.codebook.weight.detach()
+    expected = shares.float() @ words
+    assert torch.allclose(latents[:, 4, 4], expected, atol=0.1)
+    # One of 64 indices is lost: so much of the latent is a codeword that was drawn.
+    drawn = latents[:, 4, 4] * 64 - expected * 63
+    assert torch.cdist(drawn[None], words).min() < 0.02 < torch.cdist(expected[None], words).min()
     assert confidence[4, 4].item() == pytest.approx(shares.max().item(), rel=1e-3)
+
+
+def test_draws_are_as_often_as_they_are_likely() -> None:
+    shares = torch.tensor([[0.2, 0.0, 0.5, 0.3]], dtype=torch.float64).expand(1000, 4)
+    chances = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
+    assert fills.draw_index(shares, chances).bincount(minlength=4).tolist() == [200, 0, 500, 300]
+    # Sums that rounding leaves below 1 do not lead past the last.
+    short = shares[:1] * (1 - 1e-6)
+    assert fills.draw_index(short, torch.tensor([1 - 1e-9], dtype=torch.float64)).item() == 3
 
 
 def test_the_prior_restores_alike_on_every_machine() -> None:
