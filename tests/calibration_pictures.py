@@ -7,16 +7,15 @@ version 0.1.2).  ``tests.fetched`` puts them into the cache.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image
 from torch import Tensor
 
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.cache import cache_dir
-from compressai_vq.metrics.package_archive import source_archive
+from compressai_vq.metrics.package_archive import files_of_package
+from compressai_vq.picture import read_picture
 
 NAMES = ("I03", "I04", "I06", "I08", "I19")
 
@@ -30,18 +29,15 @@ def path_of(kind: str, name: str) -> Path:
     return cache_dir() / "calibration-pictures" / f"{name}-{kind}.bmp"
 
 
+def missing() -> list[tuple[str, str]]:
+    """Kinds and names of what the cache lacks."""
+    return [(k, n) for k in _FOLDERS for n in NAMES if not path_of(k, n).exists()]
+
+
 def pairs() -> list[tuple[Tensor, Tensor]]:
-    """Original and distorted pictures of `NAMES`, uint8 (3, H, W).
-
-    Raises:
-        FileNotFoundError: when they have not been fetched.
-    """
-    return [(_read(path_of("original", n)), _read(path_of("distorted", n))) for n in NAMES]
-
-
-def _read(path: Path) -> Tensor:
-    with Image.open(path) as image:
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+    """Original and distorted pictures of `NAMES`, uint8 (3, H, W), when none is missing."""
+    read = partial(read_picture, max_pixels=1 << 20)
+    return [(read(path_of("original", n)), read(path_of("distorted", n))) for n in NAMES]
 
 
 def fetch() -> None:
@@ -51,11 +47,8 @@ def fetch() -> None:
         subprocess.CalledProcessError: when pip cannot download the archive.
         CodecError: when the cache cannot be written.
     """
-    missing = [(k, n) for k in _FOLDERS for n in NAMES if not path_of(k, n).exists()]
-    if not missing:
-        return
-    with source_archive(_ARCHIVE, _SHA256) as tar:
-        for kind, name in missing:
-            handle = tar.extractfile(f"pyiqa-0.1.2/ResultsCalibra/{_FOLDERS[kind]}/{name}.bmp")
-            assert handle is not None, "a file, not a folder"
-            write_atomically(path_of(kind, name), handle.read())
+    if wanted := missing():
+        members = [f"pyiqa-0.1.2/ResultsCalibra/{_FOLDERS[k]}/{n}.bmp" for k, n in wanted]
+        contents = files_of_package(_ARCHIVE, _SHA256, members)
+        for (kind, name), data in zip(wanted, contents, strict=True):
+            write_atomically(path_of(kind, name), data)

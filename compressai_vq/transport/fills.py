@@ -53,10 +53,16 @@ def frequent(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, 
     return codec.codewords_of(indices.masked_fill(lost, best)), confidence
 
 
-def prior(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Tensor]:
+def prior(
+    indices: Tensor, lost: Tensor, codec: VQGANCodec, drawn: float | None = None
+) -> tuple[Tensor, Tensor]:
     """The prior's expectation, with some of a draw; confidence is the likeliest's probability.
 
     The same indices and gaps give the same draw.
+
+    Args:
+        indices, lost, codec: as of every :data:`Fill`.
+        drawn: the draw's part, 0 to 1; when left out, the part of the map that is lost.
 
     Raises:
         CodecError: when the codec has none.
@@ -72,7 +78,7 @@ def prior(indices: Tensor, lost: Tensor, codec: VQGANCodec) -> tuple[Tensor, Ten
     latents = codec.codewords_of(indices.masked_fill(lost, 0)).float().cpu().contiguous()
     confidence = torch.ones(lost.numel(), dtype=torch.float64)
     gaps = lost.cpu().flatten().nonzero().flatten()
-    drawn = len(gaps) / lost.numel()
+    drawn = len(gaps) / lost.numel() if drawn is None else drawn
     random = np.random.default_rng(0)
     for first, behind, hidden in hidden_bands(network, known, rate):
         for positions in gaps[(gaps >= first) & (gaps < behind)].split(POSITIONS_AT_ONCE):

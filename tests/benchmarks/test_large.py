@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import large
+from benchmarks.compare import RESULTS
 
 
 def row(width: int, height: int, coding: str, seconds: float) -> dict[str, object]:
@@ -33,6 +34,11 @@ def test_ratios_are_of_seconds_per_pixel() -> None:
         assert largest[command]["coding_ratio"] == pytest.approx(14 / 1 / 16)
     assert "ratio" not in alone["compress"]  # nothing of its coding to compare with
     assert "ratio" not in rows[0]["compress"]  # type: ignore[operator]
+
+
+def test_kept_ratios_are_those_of_the_kept_seconds() -> None:
+    rows = json.loads((RESULTS / "large.json").read_text())["rows"]
+    assert large.with_ratios(rows) == rows
 
 
 def test_pictures_are_the_same_each_time_and_have_grain(tmp_path: Path) -> None:

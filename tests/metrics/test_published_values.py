@@ -19,12 +19,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn as nn
 import torchvision
-from PIL import Image
 from torch import Tensor
 
 from compressai_vq.cache import cache_dir
@@ -32,6 +30,7 @@ from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import psnr
 from compressai_vq.metrics.lpips import load_lpips
 from compressai_vq.metrics.picture_metrics import PictureMetrics
+from compressai_vq.picture import read_picture
 
 from .. import calibration_pictures
 from ..taming_reference import one_thread  # noqa: F401
@@ -72,10 +71,9 @@ def test_dists_of_torchmetrics_example() -> None:
 
 
 def calibration_pairs() -> list[tuple[Tensor, Tensor]]:
-    try:
-        return calibration_pictures.pairs()
-    except FileNotFoundError as error:
-        pytest.skip(f"python -m tests.fetched has not brought {error.filename}")
+    if calibration_pictures.missing():
+        pytest.skip("python -m tests.fetched has not brought the pictures")
+    return calibration_pictures.pairs()
 
 
 @pytest.mark.parametrize(
@@ -113,8 +111,7 @@ def example_image(name: str) -> Tensor:
     path: Path = cache_dir() / "example-images" / name
     if not path.is_file():
         pytest.skip(f"no package has the repositories' example images: put {name} at {path}")
-    with Image.open(path) as image:
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+    return read_picture(path, max_pixels=1 << 20)
 
 
 def measured(metric: str, original: str, *decoded: str) -> list[float]:
