@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .codec import STRIDE, VQGANCodec, network_range, unit_range
 from .networks import lite_tiled
+from .networks.grain import grain_channels
 from .networks.lite import LiteDecoder, LiteEncoder
 from .networks.taming import WIDTH, TamingDecoder, TamingEncoder
 from .tiles import Region
@@ -45,6 +46,7 @@ class Mao2024VQGANLite(VQGANCodec):
     Args:
         codebook_size: K.
         latent_channels: D.
+        grain_channels: of the noise that the decoder paints grain from; 0 for none.
     """
 
     max_pixels = 1 << 27
@@ -53,8 +55,11 @@ class Mao2024VQGANLite(VQGANCodec):
     encoder: LiteEncoder
     decoder: LiteDecoder
 
-    def __init__(self, codebook_size: int, latent_channels: int = 8) -> None:
-        encoder, decoder = LiteEncoder(latent_channels), LiteDecoder(latent_channels)
+    def __init__(
+        self, codebook_size: int, latent_channels: int = 8, grain_channels: int = 0
+    ) -> None:
+        encoder = LiteEncoder(latent_channels)
+        decoder = LiteDecoder(latent_channels, grain_channels=grain_channels)
         super().__init__(encoder, decoder, codebook_size, latent_channels)
 
     def _latent_tiles(self, x: Tensor, shape: tuple[int, int]) -> Iterator[tuple[Region, Tensor]]:
@@ -76,7 +81,7 @@ class Mao2024VQGANLite(VQGANCodec):
     def sized_for(cls, state_dict: dict[str, Tensor]) -> Self:
         """A model of the sizes that a state dict's tensors have, without their values."""
         size, channels = state_dict["codebook.weight"].shape
-        return cls(size, channels)
+        return cls(size, channels, grain_channels(state_dict))
 
 
 ARCHITECTURES: dict[str, type[VQGANCodec]] = {

@@ -11,7 +11,7 @@
       128 @ 1/8  2 blocks                               128 @ 1/8  3 blocks
         | unshuffle 2, conv 1x1                           ^ conv 1x1, nearest x2
       256 @ 1/16 2 blocks                               256 @ 1/16 5 blocks
-        | norm, conv 1x1                                  ^ conv 3x3
+        | norm, conv 1x1                                  ^ conv 3x3, plus grain
       latent (D, H/16, W/16) --> nearest codeword --> latent (D, H/16, W/16)
 
 Every normalisation is over the channels of one position, never over space: what a pixel
@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..rates import LADDER
+from .grain import Corner, Grain
 
 Rate = int | Tensor
 
@@ -132,9 +133,15 @@ class LiteDecoder(nn.Module):
 
     Args:
         latent_channels: D, the dimension of a codeword.
+        grain_channels: of the field of noise that it paints grain from; 0 for none.
     """
 
-    def __init__(self, latent_channels: int = 8, depths: tuple[int, int, int] = (2, 3, 5)) -> None:
+    def __init__(
+        self,
+        latent_channels: int = 8,
+        depths: tuple[int, int, int] = (2, 3, 5),
+        grain_channels: int = 0,
+    ) -> None:
         super().__init__()
         quarter, eighth, sixteenth = WIDTHS
         self.stem = nn.Conv2d(latent_channels, sixteenth, 3, padding=1)
@@ -148,14 +155,21 @@ class LiteDecoder(nn.Module):
         # output pixels share filters, so no 4-pixel grid shows in flat areas.
         self.to_half = nn.Conv2d(quarter, 4 * 32, 3, padding=1)
         self.head = nn.Conv2d(32, 4 * 3, 3, padding=1)
+        self.grain = Grain(grain_channels, sixteenth) if grain_channels else None
 
-    def forward(self, z: Tensor, rate: Rate = 0) -> Tensor:
-        """(N, D, h, w) to (N, 3, 16 h, 16 w), about [-1, 1] (not clipped)."""
-        return self.fine(self.coarse(z, rate), rate)
+    def forward(self, z: Tensor, rate: Rate = 0, corner: Corner = (0, 0)) -> Tensor:
+        """(N, D, h, w) to (N, 3, 16 h, 16 w), about [-1, 1] (not clipped).
 
-    def coarse(self, z: Tensor, rate: Rate) -> Tensor:
+        The map may be a part of a larger one, that begins at the position ``corner`` of it.
+        """
+        return self.fine(self.coarse(z, rate, corner), rate)
+
+    def coarse(self, z: Tensor, rate: Rate, corner: Corner = (0, 0)) -> Tensor:
         """The half at 1/16: latents (N, D, h, w) to (N, C, h, w)."""
-        return self.to_eighth(self.sixteenth(self.stem(z), rate))
+        x = self.stem(z)
+        if self.grain is not None:
+            x = x + self.grain(z.shape[-2], z.shape[-1], corner)
+        return self.to_eighth(self.sixteenth(x, rate))
 
     def fine(self, x: Tensor, rate: Rate) -> Tensor:
         """The half above 1/16: what :meth:`coarse` gave to the image."""

@@ -127,7 +127,8 @@ def images(
     margin, block_margin = decoder_radii(decoder).margins
     everything = whole(height, width)
     for inner, outer in tiles(everything, BLOCK, margin + block_margin, everything):
-        features = decoder.coarse(like_weights(part(outer), decoder), rate)
+        corner = (outer.top, outer.left)
+        features = decoder.coarse(like_weights(part(outer), decoder), rate, corner)
         for tile in tiles(inner, TILE, margin, everything):
             x = like_weights(features[_at(tile.outer, outer)], decoder)
             pixels = decoder.fine(x, rate)

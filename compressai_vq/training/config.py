@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import CodecError
 from .optimizer import check_optimizer
+from .regularity import SMALLEST_CROP
 from .schedule import warm_cosine
 
 PACKAGED = Path(__file__).parent / "configs"
@@ -38,6 +39,8 @@ class TrainingConfig:
     latent_channels: int = 8
     dists: float = 0.0
     window: int = 64  # side of VGG16's random window
+    regularity: float = 0.0  # of the term against lattices in flat areas
+    grain: int = 0  # channels of the noise that a lite decoder paints grain from
     cooldown: int = 0  # steps of linear decay after a constant rate; 0: a cosine throughout
     restarts: list[int] = field(default_factory=list)  # steps at which a cooldown has ended before
     adversarial: float = 0.0  # weight of the discriminator's term, before it is adapted
@@ -71,6 +74,8 @@ class TrainingConfig:
             raise CodecError(f"{path}: {error}") from None
         if not config.qualities or not set(config.qualities) <= set(range(1, 10)):
             raise CodecError(f"{path}: qualities are of 1 to 9, not {config.qualities}")
+        if config.regularity and config.crop < SMALLEST_CROP:
+            raise CodecError(f"{path}: regularity wants crops of at least {SMALLEST_CROP} pixels")
         if config.crop % 16 or config.crop < 16:
             raise CodecError(f"{path}: crop is a multiple of 16, not {config.crop}")
         return config

@@ -9,6 +9,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..networks.grain import Corner
 from ..networks.lite import NUM_RATES, LiteDecoder, LiteEncoder, RateNorm
 from .ema_codebook import EmaCodebook
 
@@ -57,13 +58,23 @@ class Ladder(nn.Module):
         """The codebook of one rate."""
         return cast(EmaCodebook, self.codebooks[str(rate)])
 
-    def forward(self, x: Tensor, rates: Tensor, quantize: bool = True) -> LadderOutput:
-        """Images (N, 3, H, W) in [-1, 1], the n-th at the rate ``rates[n]``."""
+    def forward(
+        self,
+        x: Tensor,
+        rates: Tensor,
+        quantize: bool = True,
+        corner: Corner | None = None,
+    ) -> LadderOutput:
+        """Images (N, 3, H, W) in [-1, 1], the n-th at the rate ``rates[n]``.
+
+        ``corner`` says where on the decoder's field of grain they lie, if it has one.
+        """
+        where = () if corner is None else (corner,)
         latent = self.encoder(x, rates).float()
         last = latent.permute(0, 2, 3, 1)
         spread = covariance_penalty(last.flatten(0, 2))
         if not quantize:
-            x_hat = self.decoder(latent, rates).float()
+            x_hat = self.decoder(latent, rates, *where).float()
             return LadderOutput(x_hat, latent.new_zeros(()), spread, {})
         codewords = torch.empty_like(last)
         assigned = {}
@@ -75,7 +86,7 @@ class Ladder(nn.Module):
             assigned[rate] = (flat, indices)
         commitment = F.mse_loss(last, codewords)
         quantized = (last + (codewords - last).detach()).permute(0, 3, 1, 2)
-        x_hat = self.decoder(quantized, rates).float()
+        x_hat = self.decoder(quantized, rates, *where).float()
         return LadderOutput(x_hat, commitment, spread, assigned)
 
 

@@ -90,7 +90,7 @@ def _start(stage: str, config: TrainingConfig, runs: Path, weights: Path | None)
     else:
         state = previous_state(runs, stage)
     torch.manual_seed(config.seed)
-    return model_of(state, config.decay, config.qualities)
+    return model_of(state, config.decay, config.qualities, config.grain)
 
 
 def _photographs(sources: list[str], min_side: int) -> list[torch.Tensor]:

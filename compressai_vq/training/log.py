@@ -8,16 +8,34 @@ from typing import Any
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Append one row; the file and its header are made with the first."""
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
+    """Append one row; the file and its header are made with the first.
+
+    When the figures are other ones than before, as after a change of settings, columns are
+    added, and a figure that a row lacks is left blank.
+    """
+    columns: list[str] = []
+    if path.exists():
+        with path.open(newline="") as file:
+            columns = next(csv.reader(file), [])
+    if set(row) <= set(columns):
+        with path.open("a", newline="") as file:
+            csv.DictWriter(file, columns).writerow(row)
+        return
+    earlier = _rows(path) if columns else []
+    columns = [*columns, *(name for name in row if name not in columns)]
+    part = path.with_suffix(".part")
+    with part.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows([*earlier, row])
+    part.replace(path)
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """All rows, oldest first."""
+    """All rows, oldest first, each without the figures that it lacks."""
+    return [{k: float(v) for k, v in row.items() if v} for row in _rows(path)]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        return list(csv.DictReader(file))

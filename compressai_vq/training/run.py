@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..machine import cpu_name
+from ..networks.grain import PERIOD, Corner
 from ..networks.memory_layout import channels_last
 from .adversary import Adversary
 from .config import TrainingConfig
@@ -27,7 +28,9 @@ from .log import append_row
 from .optimizer import make_optimizer
 from .perceptual import PerceptualLoss
 from .photographs import random_crops
+from .regularity import regularity
 from .source_commit import note_commit
+from .stages import with_grain_of
 from .validation import Validation
 
 
@@ -124,7 +127,8 @@ class TrainingRun:
         if self.step == config.unquantized and self.step:
             self._fill_codebooks()
         rng = np.random.default_rng((config.seed, self.step, 1))
-        output: LadderOutput = self.wrapped(x, rates, self.step >= config.unquantized)
+        quantize = self.step >= config.unquantized
+        output: LadderOutput = self.wrapped(x, rates, quantize, self._corner())
         # A view of its own: Fabric lets gradients reach the model's output in its way only, and
         # the adversary's weight asks for them outside of the step's one backward pass.
         x_hat = output.x_hat.view_as(output.x_hat)
@@ -133,6 +137,10 @@ class TrainingRun:
             pixels = self.loss(x, x_hat, rng)
             loss = pixels.total + config.commitment * output.commitment
             loss = loss + config.spread * output.spread
+            if config.regularity:
+                lattice = regularity(x, x_hat)
+                terms["regularity"] = lattice.item()
+                loss = loss + config.regularity * lattice
             if self.adversary and self.step >= config.adversarial_from:
                 fooled = self.adversary.fooled(pixels.fake)
                 if self.step % 8 == 0:
@@ -152,6 +160,14 @@ class TrainingRun:
         for name, value in self.model.state_dict().items():
             self.average[name].lerp_(value, 1 - config.average if self.step > 500 else 0.05)
         return terms
+
+    def _corner(self) -> Corner | None:
+        """Where on the decoder's field of grain this step's crops lie, if it has one."""
+        if getattr(self.model.decoder, "grain", None) is None:
+            return None
+        rng = np.random.default_rng((self.config.seed, self.step, 2))
+        row, column = rng.integers(0, PERIOD, size=2).tolist()
+        return row, column
 
     def _update_codebooks(self, output: LadderOutput) -> None:
         def reduce(total: Tensor) -> Tensor:
@@ -220,11 +236,13 @@ class TrainingRun:
     def _resume(self) -> None:
         state = torch.load(self.folder / "state.pt", weights_only=True, map_location="cpu")
         self.step, self.seconds = state["step"], state["seconds"]
-        self.model.load_state_dict(state["model"])
+        self.model.load_state_dict(with_grain_of(self.model, state["model"]))
         for name, value in state["average"].items():
             self.average[name].copy_(value)
-        # A stage that goes on with another optimizer starts that one's averages afresh.
-        if state["config"].get("optimizer", "adamw") == self.config.optimizer:
+        # A stage that goes on with another optimizer, or with more parameters, starts the
+        # optimizer's averages afresh.
+        same = state["config"].get("optimizer", "adamw") == self.config.optimizer
+        if same and state["config"].get("grain", 0) == self.config.grain:
             self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.commits = state.get("commits", [])

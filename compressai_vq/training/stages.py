@@ -23,6 +23,7 @@ from torch import Tensor
 from ..clustering import cluster_ladder
 from ..errors import CodecError
 from ..ladder_weights import LadderWeights
+from ..networks.grain import grain_channels
 from ..networks.lite import NUM_RATES, LiteDecoder, LiteEncoder
 from ..networks.taming import TamingDecoder, TamingEncoder
 from .config import PACKAGED, TrainingConfig
@@ -68,13 +69,19 @@ def pretrain_model(config: TrainingConfig) -> Ladder:
     return Ladder({_LARGE: words}, config.decay)
 
 
-def model_of(state: dict[str, Tensor], decay: float, qualities: list[int] | None = None) -> Ladder:
+def model_of(
+    state: dict[str, Tensor],
+    decay: float,
+    qualities: list[int] | None = None,
+    grain: int = 0,
+) -> Ladder:
     """The model that a stage's state dict is of, with its values.
 
     Args:
         state: encoder, decoder and codebooks; the networks' names tell which they are.
         decay: of the codebooks' moving averages.
         qualities: 1 to 9, those wanted; None for all that there are.
+        grain: channels of the noise that a lite decoder gets if it has none yet.
 
     Raises:
         CodecError: when a wanted quality is missing.
@@ -94,11 +101,20 @@ def model_of(state: dict[str, Tensor], decay: float, qualities: list[int] | None
         width = len(state["encoder.net.conv_in.weight"])
         networks = TamingEncoder(channels, width), TamingDecoder(channels, width)
     else:
-        networks = LiteEncoder(channels), LiteDecoder(channels)
+        grain = grain_channels(state) or grain
+        networks = LiteEncoder(channels), LiteDecoder(channels, grain_channels=grain)
     model = Ladder({rate: books[rate] for rate in wanted}, decay, *networks)
     dropped = tuple(f"codebooks.{rate}." for rate in books if rate not in wanted)
-    model.load_state_dict({k: v for k, v in state.items() if not k.startswith(dropped)})
+    model.load_state_dict(
+        with_grain_of(model, {k: v for k, v in state.items() if not k.startswith(dropped)})
+    )
     return model
+
+
+def with_grain_of(model: torch.nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict, with a fresh model's grain where it has none."""
+    fresh = {k: v for k, v in model.state_dict().items() if k.startswith("decoder.grain.")}
+    return {**fresh, **state}
 
 
 def state_of_weights(weights: LadderWeights) -> dict[str, Tensor]:
