@@ -3,7 +3,8 @@
 ::
 
     encoder.onnx        image (N, 3, H, W) in [0, 1], rate --> latent (N, D, H/16, W/16)
-    decoder.onnx        codewords (N, D, h, w), rate       --> image (N, 3, 16 h, 16 w) in [0, 1]
+    decoder.onnx        codewords (N, D, h, w), rate, corner
+                                                           --> image (N, 3, 16 h, 16 w) in [0, 1]
     codec.safetensors   codebooks.{1..9}     fp32 (K, D)
                         frequencies.{1..9}   int32 (K,), of 2 ** 16: how often each index occurs
                         powers_of_two        int32, floor(2 ** (30 - i / 256)): the prior's weights
@@ -12,10 +13,12 @@
     prior.safetensors   the index prior's own file, when there is one
 
 H and W are multiples of 16, N, H and W are free, and ``rate`` is a scalar, quality - 1: one pair
-serves all nine.  The graphs are written out operator by operator from the weights' tensors, not
-traced: that takes no time, and gives what runtimes run well (``LayerNormalization`` takes the
-rate's scale and shift as inputs).  Tensors are stored as they are in the weights file, the
-package's in fp16, and cast when a file is loaded: half the size, and computing is fp32.
+serves all nine.  ``corner`` is the row and the column, in a larger map, of the first codeword: 0
+and 0 for a whole map; the decoder's grain hangs on the position.  The graphs are written out
+operator by operator from the weights' tensors, not traced: that takes no time, and gives what
+runtimes run well (``LayerNormalization`` takes the rate's scale and shift as inputs).  Tensors
+are stored as they are in the weights file, the package's in fp16, and cast when a file is
+loaded: half the size, and computing is fp32.
 """
 
 from __future__ import annotations
@@ -36,11 +39,12 @@ from .codec import VQGANCodec
 from .errors import CodecError
 from .frequencies import PRECISION
 from .ladder_weights import LadderWeights
+from .networks.grain import PERIOD, grain_channels
 from .prior.distribution import weights_of
 from .prior.fixed_point import LOGIT_BITS
 from .prior.prior_weights import PriorWeights
 
-FORMAT = 1
+FORMAT = 2  # 1: without the decoder's corner
 METADATA = "compressai_vq_onnx"
 ARCHITECTURE = "mao2024-vqgan-lite"
 
@@ -119,7 +123,10 @@ def decoder_model(weights: LadderWeights) -> bytes:
         CodecError: when the extra ``onnx`` is missing.
     """
     graph = _Graph(weights, "decoder")
-    x = graph.blocks(graph.conv("codewords", "stem"), "sixteenth")
+    x = graph.conv("codewords", "stem")
+    if grain_channels(weights.tensors):
+        x = graph.add("Add", x, graph.grain("codewords"))
+    x = graph.blocks(x, "sixteenth")
     x = graph.blocks(graph.twice(graph.conv(x, "to_eighth")), "eighth")
     x = graph.blocks(graph.twice(graph.conv(x, "to_quarter")), "quarter")
     x = graph.shuffle(graph.conv(graph.norm_silu(x, "norm"), "to_half"))
@@ -128,7 +135,10 @@ def decoder_model(weights: LadderWeights) -> bytes:
     x = graph.add("Clip", x, graph.scalar(0.0), graph.scalar(1.0))
     channels = weights.tensors["decoder.stem.weight"].shape[1]
     return graph.model(
-        ("codewords", channels, "height", "width"), x, ("image", 3, "16*height", "16*width")
+        ("codewords", channels, "height", "width"),
+        x,
+        ("image", 3, "16*height", "16*width"),
+        corner=True,
     )
 
 
@@ -214,9 +224,11 @@ class _Graph:
 
     def conv(self, x: str, name: str, weight: str | None = None) -> str:
         """A convolution that keeps height and width."""
-        side = self._weights.tensors[f"{self._network}.{name}.weight"].shape[-1]
+        tensors, prefix = self._weights.tensors, f"{self._network}.{name}"
+        side = tensors[f"{prefix}.weight"].shape[-1]
+        bias = [self.parameter(f"{name}.bias")] if f"{prefix}.bias" in tensors else []
         return self.add(
-            "Conv", x, weight or self.parameter(f"{name}.weight"), self.parameter(f"{name}.bias"),
+            "Conv", x, weight or self.parameter(f"{name}.weight"), *bias,
             kernel_shape=[side] * 2, pads=[side // 2] * 4,
         )  # fmt: skip
 
@@ -252,6 +264,22 @@ class _Graph:
             x = self.add("Add", x, y)
         return x
 
+    def grain(self, x: str) -> str:
+        """``Grain`` for a map of the size of ``x``."""
+        field = self.parameter("grain.field")
+        size = self.add("Shape", x)
+        for axis in (0, 1):  # rows, columns
+            wanted = self._constant(f"axis_{axis + 2}", torch.tensor(axis + 2))
+            start = self.add(
+                "Gather", "corner", self._constant(f"axis_{axis}", torch.tensor(axis))
+            )
+            stop = self.add("Add", start, self.add("Gather", size, wanted))
+            positions = self.add("Range", start, stop, self._constant("one", torch.tensor(1)))
+            period = self._constant("period", torch.tensor(PERIOD))
+            field = self.add("Gather", field, self.add("Mod", positions, period), axis=axis + 1)
+        first = self._constant("first_axis", torch.tensor([0]))
+        return self.conv(self.add("Unsqueeze", field, first), "grain.project")
+
     def twice(self, x: str) -> str:
         """Every position four times."""
         scales = self._constant("twice", torch.tensor([1.0, 1.0, 2.0, 2.0]))
@@ -263,7 +291,11 @@ class _Graph:
         return self.add("DepthToSpace", x, blocksize=2, mode="CRD")
 
     def model(
-        self, source: tuple[str, int, str, str], result: str, target: tuple[str, int, str, str]
+        self,
+        source: tuple[str, int, str, str],
+        result: str,
+        target: tuple[str, int, str, str],
+        corner: bool = False,
     ) -> bytes:
         """The whole, serialised; ``source`` and ``target`` are name, channels, height, width."""
         helper, proto = self._onnx.helper, self._onnx.TensorProto
@@ -273,6 +305,8 @@ class _Graph:
             helper.make_tensor_value_info(source[0], proto.FLOAT, ["batch", *source[1:]]),
             helper.make_tensor_value_info("rate", proto.INT64, []),
         ]
+        if corner:
+            inputs.append(helper.make_tensor_value_info("corner", proto.INT64, [2]))
         outputs = [helper.make_tensor_value_info(name, proto.FLOAT, ["batch", *shape])]
         graph = helper.make_graph(self._nodes, self._network, inputs, outputs, self._tensors)
         model = helper.make_model(

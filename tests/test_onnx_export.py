@@ -20,6 +20,7 @@ from compressai_vq.cli.__main__ import main
 from compressai_vq.codebook import nearest_codewords
 from compressai_vq.errors import CodecError
 from compressai_vq.ladder_weights import LadderWeights
+from compressai_vq.networks.grain import Corner
 from compressai_vq.onnx_export import decoder_margin, decoder_model, encoder_model, export_onnx
 from compressai_vq.prior.distribution import weights_of
 from compressai_vq.prior.prior_weights import PriorWeights
@@ -55,9 +56,11 @@ def decoder() -> Any:
     return session(decoder_model(lively_weights()))
 
 
-def run(network: Any, x: Tensor, quality: int) -> Tensor:
-    (source, _), (target,) = network.get_inputs(), network.get_outputs()
+def run(network: Any, x: Tensor, quality: int, corner: Corner = (0, 0)) -> Tensor:
+    (source, _, *more), (target,) = network.get_inputs(), network.get_outputs()
     inputs = {source.name: x.contiguous().numpy(), "rate": np.array(quality - 1)}
+    if more:
+        inputs["corner"] = np.array(corner)
     (result,) = network.run([target.name], inputs)
     return torch.from_numpy(result)
 
@@ -72,6 +75,30 @@ def test_decoder(decoder: Any, quality: int, shape: tuple[int, int, int]) -> Non
     assert decoded.shape == expected.shape == (shape[0], 3, 16 * shape[1], 16 * shape[2])
     assert 0 < expected.mean() < 1 and expected.std() > 0.03
     assert (decoded - expected).abs().max() < BOUND
+
+
+def test_corner(decoder: Any) -> None:
+    """The grain is of the place in the larger map, which may be wider than the field."""
+    network = lively_weights().codec(2).decoder
+    codewords = torch.randn(1, DIMENSIONS, 2, 70, generator=seeded())
+    pictures = []
+    for corner in ((0, 0), (63, 5)):
+        with torch.no_grad():
+            expected = ((network(codewords, 1, corner) + 1) / 2).clamp(0, 1)
+        pictures.append(run(decoder, codewords, 2, corner))
+        assert (pictures[-1] - expected).abs().max() < BOUND
+    assert (pictures[0] - pictures[1]).abs().max() > 100 * BOUND
+
+
+def test_weights_without_grain() -> None:
+    weights = lively_weights()
+    kept = {k: v for k, v in weights.tensors.items() if not k.startswith("decoder.grain.")}
+    plain = dataclasses.replace(weights, tensors=kept)
+    codec = plain.codec(4)
+    indices = torch.randint(LADDER[3], (1, 2, 3), generator=seeded())
+    codewords = codec.codebook.lookup(indices).detach()
+    decoded = run(session(decoder_model(plain)), codewords, 4, (7, 8))
+    assert (decoded - codec.decode(indices)).abs().max() < BOUND
 
 
 def test_rates_differ(decoder: Any) -> None:
@@ -126,7 +153,7 @@ def test_nothing_beyond_the_margin_counts(decoder: Any) -> None:
     codewords = torch.randn(1, DIMENSIONS, 2, margin + 3, generator=seeded())
     whole = run(decoder, codewords, 4)
     for missing in (1, 2):
-        part = run(decoder, codewords[..., missing:], 4)
+        part = run(decoder, codewords[..., missing:], 4, (0, missing))
         beyond = 16 * margin
         difference = (part - whole[..., 16 * missing :]).abs()
         assert difference[..., beyond:].max() < BOUND < difference[..., :16].max()
@@ -160,7 +187,7 @@ def test_command(
         facts = json.loads(file.metadata()[onnx_export.METADATA])
     loaded = LadderWeights.load(weights)
     assert facts == {
-        "format": 1,
+        "format": 2,
         "architecture": "mao2024-vqgan-lite",
         "fingerprint": loaded.fingerprint.hex(),
         "prior": PriorWeights.load(prior).joint_fingerprint.hex(),

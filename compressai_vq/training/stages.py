@@ -66,7 +66,8 @@ def pretrain_model(config: TrainingConfig) -> Ladder:
     """A fresh model with one large codebook."""
     torch.manual_seed(config.seed)
     words = torch.randn(config.codewords, config.latent_channels)
-    return Ladder({_LARGE: words}, config.decay)
+    decoder = LiteDecoder(config.latent_channels, grain_channels=config.grain)
+    return Ladder({_LARGE: words}, config.decay, decoder=decoder)
 
 
 def model_of(
@@ -167,9 +168,8 @@ def cluster(config: ClusterConfig, runs: Path, pictures: list[Tensor]) -> Ladder
         photographs = pictures[:: max(1, len(pictures) // config.photographs)]
         counts = count_usage(large, photographs)[_LARGE]
     ladder = cluster_ladder(book.weight, counts, seed=config.seed)
-    model = Ladder({quality - 1: words for quality, words in ladder.items()}, 0.0)
-    model.encoder.load_state_dict(large.encoder.state_dict())
-    model.decoder.load_state_dict(large.decoder.state_dict())
+    books = {quality - 1: words for quality, words in ladder.items()}
+    model = Ladder(books, 0.0, large.encoder, large.decoder)
     share_rate(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     state: dict[str, Any] = {"average": model.state_dict(), "commits": [source_commit()]}

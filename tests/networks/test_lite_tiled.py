@@ -24,7 +24,7 @@ SIZE, DIMENSIONS = 64, 4
 def codec() -> Mao2024VQGANLite:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        codec = Mao2024VQGANLite(SIZE, DIMENSIONS).eval()
+        codec = Mao2024VQGANLite(SIZE, DIMENSIONS, grain_channels=2).eval()
         for name, parameter in codec.named_parameters():
             # Fresh blocks are the identity (their last layer is zero): give them something to
             # do, and to every channel, for norms of constants would hide what is missing.
@@ -130,7 +130,7 @@ def test_tiles_give_the_same_indices_and_pixels(
     monkeypatch.setattr(Mao2024VQGANLite, "whole_positions", None)
     assert torch.equal(codec.encode(x), indices)
     assert torch.equal(codec.encode(picture[None]), indices)
-    assert len(indices.unique()) > 10
+    assert len(indices.unique()) > 5
     whole = codec.decode(indices)
     # Sums may be taken in another order for other shapes, but not of other numbers.
     assert image.shape == whole.shape
@@ -162,8 +162,7 @@ def test_batches(codec: Mao2024VQGANLite) -> None:
 
 @pytest.mark.usefixtures("small_tiles")
 def test_bf16(codec: Mao2024VQGANLite, monkeypatch: pytest.MonkeyPatch) -> None:
-    rounded = Mao2024VQGANLite(SIZE, DIMENSIONS)
-    rounded.load_state_dict(codec.state_dict())
+    rounded = Mao2024VQGANLite.from_state_dict(codec.state_dict())
     rounded = for_inference(rounded, precision="bf16")
     picture = photograph(100, 240)
     indices = rounded.encode(picture[None])[0]

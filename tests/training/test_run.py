@@ -132,6 +132,25 @@ def test_adversarial_run_resumes(
     assert any(not torch.equal(value, whole[name]) for name, value in again.items())
 
 
+def test_a_run_goes_on_with_grain(tmp_path: Path, pictures: list[Tensor]) -> None:
+    plain = dataclasses.replace(TINY, codewords=64, crop=80, steps=3)
+    before = _train(tmp_path, pictures, plain)
+    assert not any("grain" in name for name in before)
+    grainy = dataclasses.replace(plain, steps=6, grain=2, regularity=1.0)
+    after = _train(tmp_path, pictures, grainy)
+    assert after["decoder.grain.field"].shape == (2, 64, 64)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["changes"] == [{"step": 3, "steps": 6, "grain": 2, "regularity": 1.0}]
+    fresh = pretrain_model(grainy).decoder.grain
+    assert torch.equal(after["decoder.grain.field"], fresh.field)
+    rows = read_rows(tmp_path / "log.csv")
+    assert "regularity" not in rows[0] and rows[1]["regularity"] >= 0
+    # And once it has it, it goes on with what the optimizer knows.
+    for steps in (8, 10):
+        halves = _train(tmp_path, pictures, dataclasses.replace(grainy, steps=steps, cooldown=1))
+    assert not torch.equal(halves["decoder.grain.project.weight"], fresh.project.weight)
+
+
 def test_pretrain_finetune_export(
     tmp_path: Path, whole_runs: dict[str, Path], pictures: list[Tensor]
 ) -> None:

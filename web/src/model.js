@@ -6,7 +6,7 @@ import { decodeWithPrior } from "./prior/coder.js";
 import { PriorNetwork } from "./prior/network.js";
 import { readSafetensors } from "./safetensors.js";
 
-const FORMAT = 1;
+const FORMAT = 2;
 
 // Beyond these a browser's canvas or memory gives out.
 const MAX_PIXELS = 1 << 25;

@@ -60,6 +60,7 @@ export class Painter {
     const inputs = {
       codewords: new Tensor("float32", data, [1, channels, part.rows, part.columns]),
       rate: new Tensor("int64", BigInt64Array.of(BigInt(quality - 1)), []),
+      corner: new Tensor("int64", BigInt64Array.of(BigInt(part.top), BigInt(part.left)), [2]),
     };
     try {
       return (await this.session.run(inputs)).image.data;

@@ -1,0 +1,26 @@
+"""A run's log when its figures change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compressai_vq.training.log import append_row, read_rows
+
+
+def test_columns_are_added(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    append_row(path, {"step": 1, "loss": 0.5})
+    append_row(path, {"step": 2, "loss": 0.25, "lattice": 0.125})
+    append_row(path, {"loss": 0.2, "step": 3})
+    assert path.read_text().splitlines() == [
+        "step,loss,lattice",
+        "1,0.5,",
+        "2,0.25,0.125",
+        "3,0.2,",
+    ]
+    assert read_rows(path) == [
+        {"step": 1, "loss": 0.5},
+        {"step": 2, "loss": 0.25, "lattice": 0.125},
+        {"step": 3, "loss": 0.2},
+    ]
+    assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
