@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.codecs import BY_PRIOR, OURS
 from benchmarks.environment import ROOT
+from benchmarks.lattice import lattice_table
 from benchmarks.loss_words import fuzz_sentence, loss_table, netem_sentence
 from benchmarks.report.published import Published
 from benchmarks.report.results import DATASETS
@@ -188,6 +189,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "times": times,
     "large": told("large.json", large_table),
     "folders": told("folders.json", folders_sentence),
+    "lattice": told("lattice.json", lattice_table),
     "unchanged": told("unchanged.json", as_sentence),
 }
 

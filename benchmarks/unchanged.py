@@ -2,9 +2,9 @@
 
     python -m benchmarks.unchanged KODAK --against COMMIT -o benchmarks/results/unchanged.json
 
-Both codes compress and decompress the same pictures with today's weights, by frequencies, on
-one thread, at every quality.  Counted is how many files and decoded pictures are the same to
-the byte; LPIPS (AlexNet) is the mean of each.
+Both codes compress and decompress the same pictures with the earlier commit's weights, which
+both can read, by frequencies, on one thread, at every quality.  Counted is how many files and
+decoded pictures are the same to the byte; LPIPS (AlexNet) is the mean of each.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def as_sentence(report: dict[str, Any]) -> str:
         f"`{report['before'][:7]}`, before tiles and the other work on speed, and by this one, "
         f"{report['same_files']} are the same to the byte, and of the decoded pictures "
         f"{report['same_pictures']}; mean LPIPS differs by {most:.4f} at most. Weights "
-        f"`{report['fingerprint'][:16]}`."
+        f"`{report['fingerprint'][:16]}`, that commit's."
     )
 
 
@@ -121,19 +121,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--against", required=True, metavar="COMMIT")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args(argv)
-    weights = packaged_weights("mao2024-vqgan-lite")
     try:
         pictures = images_of(arguments.folder)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name).resolve()
             (folder / "code").mkdir()
             code, commit = code_of(arguments.against, folder / "code")
+            weights = code / packaged_weights("mao2024-vqgan-lite").relative_to(ROOT)
+            fingerprint = LadderWeights.load(weights).fingerprint.hex()
             run_worker(code, weights, pictures, folder / "before")
             run_worker(ROOT, weights, pictures, folder / "after")
             found = compare(pictures, folder / "before", folder / "after")
         report = {
             "before": commit,
-            "fingerprint": LadderWeights.load(weights).fingerprint.hex(),
+            "fingerprint": fingerprint,
             "dataset": arguments.folder.name,
             "images": len(pictures),
             **found,
