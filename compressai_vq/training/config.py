@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import CodecError
 from .optimizer import check_optimizer
@@ -48,6 +49,8 @@ class TrainingConfig:
     qualities: list[int] = field(default_factory=lambda: list(range(1, 10)))
     optimizer: str = "adamw"  # or "muon", which see in optimizer.py
     train: str = "all"  # or "codebook": codebooks and the convolutions next to them only
+    # Settings that are other ones from a step on: {"from_step": step, name: value}, in order.
+    phase: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: str | Path) -> TrainingConfig:
@@ -66,19 +69,49 @@ class TrainingConfig:
             raise CodecError(
                 f"{path}: {error}".replace("TrainingConfig.__init__()", "")
             ) from error
-        if config.train not in ("all", "codebook"):
-            raise CodecError(f'{path}: train is "all" or "codebook", not "{config.train}"')
         try:
-            check_optimizer(config.optimizer)
+            config._check_phases()
+            for step in (0, *config._starts()):
+                config.at(step)._check()
         except CodecError as error:
             raise CodecError(f"{path}: {error}") from None
-        if not config.qualities or not set(config.qualities) <= set(range(1, 10)):
-            raise CodecError(f"{path}: qualities are of 1 to 9, not {config.qualities}")
-        if config.regularity and config.crop < SMALLEST_CROP:
-            raise CodecError(f"{path}: regularity wants crops of at least {SMALLEST_CROP} pixels")
-        if config.crop % 16 or config.crop < 16:
-            raise CodecError(f"{path}: crop is a multiple of 16, not {config.crop}")
         return config
+
+    def _check(self) -> None:
+        if self.train not in ("all", "codebook"):
+            raise CodecError(f'train is "all" or "codebook", not "{self.train}"')
+        check_optimizer(self.optimizer)
+        if not self.qualities or not set(self.qualities) <= set(range(1, 10)):
+            raise CodecError(f"qualities are of 1 to 9, not {self.qualities}")
+        if self.regularity and self.crop < SMALLEST_CROP:
+            raise CodecError(f"regularity wants crops of at least {SMALLEST_CROP} pixels")
+        if self.crop % 16 or self.crop < 16:
+            raise CodecError(f"crop is a multiple of 16, not {self.crop}")
+
+    def _check_phases(self) -> None:
+        starts = self._starts()
+        if len(starts) < len(self.phase) or starts != sorted(set(starts)) or min([1, *starts]) < 1:
+            raise CodecError("every phase has a from_step, above 0 and that of the one before")
+        constant = {"steps", "restarts", "phase", "qualities", "latent_channels", "codewords"}
+        known = {each.name for each in fields(self)} - constant | {"from_step"}
+        for phase in self.phase:
+            for name in phase.keys() - known:
+                raise CodecError(f"a phase cannot set {name!r}")
+
+    def _starts(self) -> list[int]:
+        return [phase["from_step"] for phase in self.phase if "from_step" in phase]
+
+    def at(self, step: int) -> TrainingConfig:
+        """The settings of a step: with those of the phases that have begun by then."""
+        settings: dict[str, Any] = {}
+        for phase in self.phase:
+            if phase["from_step"] <= step:
+                settings |= {k: v for k, v in phase.items() if k != "from_step"}
+        return replace(self, **settings)
+
+    def next_phase(self, step: int) -> int:
+        """The step until which the settings of ``step`` hold."""
+        return min([self.steps, *(start for start in self._starts() if start > step)])
 
     @classmethod
     def packaged(cls, stage: str) -> TrainingConfig:

@@ -16,7 +16,7 @@ from .config import TrainingConfig
 from .export import export
 from .ladder import Ladder
 from .photographs import load_photographs
-from .run import TrainingRun
+from .run import TrainingRun, steps_done
 from .stages import (
     ClusterConfig,
     cluster,
@@ -42,9 +42,9 @@ def launch(arguments: argparse.Namespace) -> None:
         export(arguments.runs, arguments.data, arguments.output, arguments.exported)
         return
     if arguments.stage == "cluster":
-        settings = ClusterConfig.load(arguments.config) if arguments.config else None
+        clustering = ClusterConfig.load(arguments.config) if arguments.config else None
         pictures = _photographs(arguments.data, 16)
-        cluster(settings or ClusterConfig.packaged(), arguments.runs, pictures)
+        cluster(clustering or ClusterConfig.packaged(), arguments.runs, pictures)
         return
     stage = arguments.stage
     config = (
@@ -55,14 +55,24 @@ def launch(arguments: argparse.Namespace) -> None:
     if arguments.steps:
         config = dataclasses.replace(config, steps=arguments.steps)
     fabric = make_fabric(arguments.accelerator, arguments.devices, arguments.nodes)
-    model = _start(stage, config, arguments.runs, arguments.start)
+    folder = arguments.runs / stage
+    done = steps_done(folder)
+    settings = config.at(done)
+    model = _start(stage, settings, arguments.runs, arguments.start)
     pictures = _photographs(arguments.data, config.crop)
     try:
         validation = _photographs(arguments.validation, _VALIDATION_SIDE)
     except CodecError:
         validation = _photographs(arguments.validation, config.crop)
-    run = TrainingRun(model, config, arguments.runs / stage, pictures, validation, fabric)
-    run.train(arguments.save_every)
+    while True:
+        until = config.next_phase(done)
+        run = TrainingRun(model, settings, folder, pictures, validation, fabric)
+        run.train(arguments.save_every, until)
+        if until >= config.steps:
+            return
+        # As if it had been interrupted there and taken up with other settings.
+        done, settings = until, config.at(until)
+        model = _start(stage, settings, arguments.runs, arguments.start)
 
 
 def make_fabric(accelerator: str, devices: int, nodes: int) -> Fabric:

@@ -87,21 +87,26 @@ class TrainingRun:
             self._resume()
         note_commit(self.commits)
 
-    def train(self, save_every: int = 250) -> dict[str, Tensor]:
-        """Train to the configured number of steps; returns the averaged state dict."""
+    def train(self, save_every: int = 250, until: int | None = None) -> dict[str, Tensor]:
+        """Train to the configured number of steps, or until another one before it.
+
+        Returns:
+            The averaged state dict.
+        """
         config, started = self.config, time.monotonic()
+        until = config.steps if until is None else min(until, config.steps)
         losses: list[dict[str, float]] = []
         first = self.fabric.is_global_zero
         bar = tqdm(
             total=config.steps, initial=self.step, unit="step", disable=None if first else True
         )
-        while self.step < config.steps:
+        while self.step < until:
             losses.append(self._train_step())
             self.step += 1
             bar.update()
             rate = bar.format_dict["rate"] or 0.0
             bar.set_postfix_str(f"{rate * config.batch:.0f} images/s", refresh=False)
-            if self.step % save_every == 0 or self.step == config.steps:
+            if self.step % save_every == 0 or self.step == until:
                 now = time.monotonic()
                 self.seconds += now - started
                 started = now
@@ -258,6 +263,14 @@ class TrainingRun:
         if self.fabric.device.type == "cuda":
             return torch.cuda.get_device_name(self.fabric.device)
         return f"{cpu_name()}, {torch.get_num_threads()} threads"
+
+
+def steps_done(folder: Path) -> int:
+    """How far the run in a folder has come; 0 if there is none."""
+    path = folder / "state.pt"
+    if not path.exists():
+        return 0
+    return int(torch.load(path, weights_only=True, map_location="cpu", mmap=True)["step"])
 
 
 def freeze(model: Ladder, train: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from compressai_vq.errors import CodecError
 from compressai_vq.training.config import TrainingConfig
 
 
@@ -28,3 +31,72 @@ def test_a_restart_ends_one_cooldown_and_brings_the_constant_rate_back() -> None
     rates = {step: config.learning_rate_at(step) for step in (0, 29, 35, 40, 89, 95, 100)}
     expected = {0: 0.5, 29: 1.0, 35: 0.5, 40: 1.0, 89: 1.0, 95: 0.5, 100: 0.0}
     assert rates == pytest.approx(expected)
+
+
+BASE = """
+steps = 100
+batch = 1
+crop = 96
+learning_rate = 1.0
+final_learning_rate = 0.0
+warmup = 2
+decay = 0.9
+average = 0.9
+commitment = 0.0
+spread = 0.0
+alex = 0.0
+vgg = 0.0
+seed = 0
+"""
+
+
+def load(folder: Path, text: str) -> TrainingConfig:
+    path = folder / "config.toml"
+    path.write_text(BASE + text)
+    return TrainingConfig.load(path)
+
+
+def test_phases(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        """
+        [[phase]]
+        from_step = 30
+        optimizer = "muon"
+        [[phase]]
+        from_step = 60
+        grain = 8
+        regularity = 2.0
+        """,
+    )
+    settings = {
+        step: (config.at(step).optimizer, config.at(step).grain) for step in (0, 29, 30, 60, 99)
+    }
+    assert settings == {
+        0: ("adamw", 0), 29: ("adamw", 0), 30: ("muon", 0), 60: ("muon", 8), 99: ("muon", 8),
+    }  # fmt: skip
+    assert [config.next_phase(step) for step in (0, 29, 30, 60, 99)] == [30, 30, 60, 100, 100]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[phase]]\noptimizer = 'muon'", "every phase has a from_step"),
+        ("[[phase]]\nfrom_step = 0", "every phase has a from_step, above 0"),
+        ("[[phase]]\nfrom_step = 9\n[[phase]]\nfrom_step = 9", "that of the one before"),
+        ("[[phase]]\nfrom_step = 9\noptimiser = 'muon'", "cannot set 'optimiser'"),
+        ("[[phase]]\nfrom_step = 9\nsteps = 200", "cannot set 'steps'"),
+        ("[[phase]]\nfrom_step = 9\noptimizer = 'sgd'", "optimizer is adamw or muon, not 'sgd'"),
+        ("[[phase]]\nfrom_step = 9\ncrop = 64\nregularity = 1.0", "crops of at least 80 pixels"),
+        ("train = 'none'", 'not "none"'),
+        ("crop = 40", "Cannot overwrite"),
+    ],
+)
+def test_bad_settings_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(CodecError, match=message):
+        load(tmp_path, text)
+
+
+def test_packaged_settings_are_good() -> None:
+    for stage in ("pretrain", "finetune", "adversarial"):
+        assert TrainingConfig.packaged(stage).steps > 0

@@ -105,6 +105,39 @@ def test_two_processes_train_as_one(start: list[str], folder: Path, tmp_path: Pa
     assert any(not torch.equal(moved[k], one[k]) for k in one), "nothing was trained"
 
 
+def test_phases_are_as_if_settings_had_been_changed_by_hand(folder: Path, tmp_path: Path) -> None:
+    base: dict[str, Any] = {"crop": 48, "cooldown": 1, "unquantized": 0}
+    phase = [{"from_step": 2, "optimizer": "muon", "grain": 2}]
+    whole = _config(tmp_path / "whole.toml", **base)
+    lines = [f"{k} = {v!r}" for k, v in phase[0].items()]
+    whole.write_text(whole.read_text() + "\n".join(["[[phase]]", *lines]) + "\n")
+    first = _config(tmp_path / "first.toml", **base)
+    second = _config(tmp_path / "second.toml", **base, optimizer="muon", grain=2)
+
+    def train(config: Path, runs: str, *more: str) -> None:
+        arguments = ["train", "pretrain", "--data", str(folder), "--validation", str(folder)]
+        arguments += ["--config", str(config), "--threads", "1", "--runs", str(tmp_path / runs)]
+        assert main([*arguments, *more]) == 0
+
+    train(whole, "whole")
+    train(first, "hand", "--steps", "2")
+    train(second, "hand")
+    states = [
+        torch.load(tmp_path / runs / "pretrain" / "state.pt", weights_only=True)
+        for runs in ("whole", "hand")
+    ]
+    changed = {"step": 2, "optimizer": "muon", "grain": 2}
+    assert states[0]["changes"] == [changed]
+    assert states[1]["changes"] == [{**changed, "steps": 4}]
+    assert states[0]["config"]["phase"] == phase
+    # A run that has come past a phase's start goes on in that phase.
+    train(whole, "whole", "--steps", "5")
+    after = torch.load(tmp_path / "whole" / "pretrain" / "state.pt", weights_only=True)
+    assert after["step"] == 5 and after["changes"] == [changed, {"step": 4, "steps": 5}]
+    for name, value in states[0]["average"].items():
+        assert torch.equal(value, states[1]["average"][name]), name
+
+
 def test_an_imported_checkpoint_is_fine_tuned_and_exported(folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     checkpoint = tmp_path / "published.ckpt"
