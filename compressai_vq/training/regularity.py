@@ -7,6 +7,7 @@ picture's details at distances of one and two blocks is held down to the origina
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -33,12 +34,15 @@ def regularity(x: Tensor, x_hat: Tensor) -> Tensor:
         The mean over windows and :data:`LAGS` of the correlation in excess of the original's,
         weighted by how flat the original is.
     """
-    details, reference = _details(x_hat.float()), _details(x.float())
+    details = _details(x_hat)
+    with torch.no_grad():
+        reference = _details(x)
     total = details.new_zeros(())
     for rows, columns in LAGS:
         ours, _ = _correlation(details, rows, columns)
-        theirs, energy = _correlation(reference, rows, columns)
-        flat = 1 / (1 + (energy / _FLAT).square())
+        with torch.no_grad():
+            theirs, energy = _correlation(reference, rows, columns)
+            flat = 1 / (1 + (energy / _FLAT).square())
         total = total + (flat * (ours - theirs.relu()).relu()).mean()
     return total / len(LAGS)
 
@@ -46,7 +50,9 @@ def regularity(x: Tensor, x_hat: Tensor) -> Tensor:
 def _details(x: Tensor) -> Tensor:
     """Without local means, and without the margin where these would be lopsided."""
     edge = _BOX // 2
-    return x[..., edge:-edge, edge:-edge] - F.avg_pool2d(x, _BOX, 1)
+    planes = x.float().contiguous(memory_format=torch.contiguous_format)  # pools 10 times faster
+    means = F.avg_pool2d(F.avg_pool2d(planes, (1, _BOX), 1), (_BOX, 1), 1)
+    return planes[..., edge:-edge, edge:-edge] - means
 
 
 def _correlation(details: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
@@ -55,10 +61,12 @@ def _correlation(details: Tensor, rows: int, columns: int) -> tuple[Tensor, Tens
     left, right = max(-columns, 0), max(columns, 0)
     here = details[..., :height, left : left + width]
     there = details[..., rows:, right : right + width]
-    shared = _windows(here * there)
-    energy = _windows((here.square() + there.square()) / 2)
+    shared = _windows((here * there).mean(1, keepdim=True))
+    squares = details.square().mean(1, keepdim=True)
+    energy = _windows(squares[..., :height, left : left + width])
+    energy = (energy + _windows(squares[..., rows:, right : right + width])) / 2
     return shared / (energy + _VISIBLE), energy
 
 
 def _windows(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x.mean(1, keepdim=True), _WINDOW, _WINDOW // 2)
+    return F.avg_pool2d(x, _WINDOW, _WINDOW // 2)
