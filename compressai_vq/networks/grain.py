@@ -46,6 +46,14 @@ class Grain(nn.Module):
 
 
 def grain_channels(state: dict[str, Tensor]) -> int:
-    """G of a codec's state dict, 0 where its decoder has no grain."""
+    """G of a codec's state dict, 0 where its decoder has no grain.
+
+    Raises:
+        ValueError: when the field has another size: nothing is allocated for it.
+    """
     field = state.get("decoder.grain.field")
-    return 0 if field is None else len(field)
+    if field is None:
+        return 0
+    if field.ndim != 3 or field.shape[1:] != (PERIOD, PERIOD):
+        raise ValueError(f"the decoder's grain is {tuple(field.shape)}, not (G, 64, 64)")
+    return len(field)

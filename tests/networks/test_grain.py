@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from compressai_vq.networks.grain import PERIOD, Grain, grain_channels
@@ -50,3 +51,6 @@ def test_grain_channels_of_a_state_dict() -> None:
     assert grain_channels({}) == 0
     state = LiteDecoder(4, grain_channels=6).state_dict()
     assert grain_channels({f"decoder.{name}": value for name, value in state.items()}) == 6
+    for shape in ((10**9, 0), (10**9, 0, 64), ()):
+        with pytest.raises(ValueError, match=r"not \(G, 64, 64\)"):
+            grain_channels({"decoder.grain.field": torch.empty(shape)})
