@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
@@ -34,13 +33,12 @@ from compressai_vq.file_codec import FileCodec
 from compressai_vq.ladder_weights import LadderWeights, packaged_weights
 from compressai_vq.machine import describe_machine
 from compressai_vq.picture import read_picture
+from compressai_vq.training.regularity import details_of
 
 QUALITIES = (1, 5, 9)
 BLOCK, WINDOW = 16, 64
 FLAT = 5.0
 """Root mean square of an original's details, in grey levels, up to which a window is flat."""
-
-_BOX = 17  # side of the mean that is taken off
 
 
 class Windows(NamedTuple):
@@ -74,9 +72,7 @@ def flat_windows(original: Tensor) -> Tensor:
 
 def _tiles(picture: Tensor) -> Tensor:
     """Details of the windows, half overlapping: (windows, 3, 64, 64)."""
-    x = picture.float()
-    edge = _BOX // 2
-    details = x[:, edge:-edge, edge:-edge] - F.avg_pool2d(x, _BOX, 1)
+    details = details_of(picture[None])[0]
     found = details.unfold(1, WINDOW, WINDOW // 2).unfold(2, WINDOW, WINDOW // 2)
     return found.permute(1, 2, 0, 3, 4).flatten(0, 1)
 

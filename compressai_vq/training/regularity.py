@@ -34,9 +34,9 @@ def regularity(x: Tensor, x_hat: Tensor) -> Tensor:
         The mean over windows and :data:`LAGS` of the correlation in excess of the original's,
         weighted by how flat the original is.
     """
-    details = _details(x_hat)
+    details = details_of(x_hat)
     with torch.no_grad():
-        reference = _details(x)
+        reference = details_of(x)
     total = details.new_zeros(())
     for rows, columns in LAGS:
         ours, _ = _correlation(details, rows, columns)
@@ -47,8 +47,15 @@ def regularity(x: Tensor, x_hat: Tensor) -> Tensor:
     return total / len(LAGS)
 
 
-def _details(x: Tensor) -> Tensor:
-    """Without local means, and without the margin where these would be lopsided."""
+def details_of(x: Tensor) -> Tensor:
+    """A picture without its local means, which are over 17x17 pixels.
+
+    Args:
+        x: (N, C, H, W), of any range.
+
+    Returns:
+        fp32 (N, C, H - 16, W - 16): without the margin where the means would be lopsided.
+    """
     edge = _BOX // 2
     planes = x.float().contiguous(memory_format=torch.contiguous_format)  # pools 10 times faster
     means = F.avg_pool2d(F.avg_pool2d(planes, (1, _BOX), 1), (_BOX, 1), 1)
