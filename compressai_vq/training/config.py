@@ -89,8 +89,11 @@ class TrainingConfig:
             raise CodecError(f"crop is a multiple of 16, not {self.crop}")
 
     def _check_phases(self) -> None:
+        if not isinstance(self.phase, list) or not all(isinstance(p, dict) for p in self.phase):
+            raise CodecError("phases are tables, each under [[phase]]")
         starts = self._starts()
-        if len(starts) < len(self.phase) or starts != sorted(set(starts)) or min([1, *starts]) < 1:
+        counts = len(starts) == len(self.phase) and all(type(start) is int for start in starts)
+        if not counts or starts != sorted(set(starts)) or min([1, *starts]) < 1:
             raise CodecError("every phase has a from_step, above 0 and that of the one before")
         constant = {"steps", "restarts", "phase", "qualities", "latent_channels", "codewords"}
         known = {each.name for each in fields(self)} - constant | {"from_step"}

@@ -83,6 +83,8 @@ def test_phases(tmp_path: Path) -> None:
     [
         ("[[phase]]\noptimizer = 'muon'", "every phase has a from_step"),
         ("[[phase]]\nfrom_step = 0", "every phase has a from_step, above 0"),
+        ("[[phase]]\nfrom_step = 'soon'", "every phase has a from_step, above 0"),
+        ("phase = 3", "phases are tables"),
         ("[[phase]]\nfrom_step = 9\n[[phase]]\nfrom_step = 9", "that of the one before"),
         ("[[phase]]\nfrom_step = 9\noptimiser = 'muon'", "cannot set 'optimiser'"),
         ("[[phase]]\nfrom_step = 9\nsteps = 200", "cannot set 'steps'"),
