@@ -12,11 +12,8 @@ the blocks' mean and that of the pixels, so that grain that does not repeat coun
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,14 +21,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.environment import ROOT
-from benchmarks.loss import images_of
-from benchmarks.unchanged import code_of
-from compressai_vq.atomic_file import write_atomically
-from compressai_vq.errors import CodecError
+from benchmarks.earlier_commit import Earlier, run_against
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.ladder_weights import LadderWeights, packaged_weights
-from compressai_vq.machine import describe_machine
 from compressai_vq.picture import read_picture
 from compressai_vq.training.regularity import details_of
 
@@ -133,35 +125,19 @@ def lattice_table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def measure_both(earlier: Earlier, pictures: list[Path]) -> dict[str, Any]:
+    """The earlier commit's weights and the package's."""
+    packaged = packaged_weights("mao2024-vqgan-lite")
+    before, ours = (
+        measure(FileCodec(LadderWeights.load(path)), pictures)
+        for path in (earlier.weights, packaged)
+    )
+    return {"commit": earlier.commit, "before": before, "ours": ours}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure and write the results; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.lattice", description=__doc__)
-    parser.add_argument("folder", type=Path, help="images")
-    parser.add_argument("--against", required=True, metavar="COMMIT")
-    parser.add_argument("-o", "--output", type=Path)
-    arguments = parser.parse_args(argv)
-    packaged = packaged_weights("mao2024-vqgan-lite")
-    try:
-        pictures = images_of(arguments.folder)
-        with tempfile.TemporaryDirectory() as name:
-            code, commit = code_of(arguments.against, Path(name))
-            earlier = LadderWeights.load(code / packaged.relative_to(ROOT))
-        report = {
-            "commit": commit,
-            "dataset": arguments.folder.name,
-            "images": len(pictures),
-            "before": measure(FileCodec(earlier), pictures),
-            "ours": measure(FileCodec(LadderWeights.load(packaged)), pictures),
-            "machine": describe_machine(),
-        }
-        text = json.dumps(report, indent=1)
-        if arguments.output:
-            write_atomically(arguments.output, (text + "\n").encode())
-    except CodecError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(text)
-    return 0
+    return run_against("python -m benchmarks.lattice", __doc__, argv, measure_both)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ decoded pictures are the same to the byte; LPIPS (AlexNet) is the mean of each.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import subprocess
 import sys
@@ -22,35 +20,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from benchmarks.earlier_commit import CODE, Earlier, run_against
 from benchmarks.environment import ROOT
-from benchmarks.loss import images_of
 from benchmarks.shared_metrics import Measure, remembering
-from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
-from compressai_vq.ladder_weights import LadderWeights, packaged_weights
-from compressai_vq.machine import describe_machine
+from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.metrics.picture_metrics import PictureMetrics
 from compressai_vq.picture import read_picture
 
-CODE = "compressai_vq"
 WORKER = Path(__file__).with_name("unchanged_worker.py")
-
-
-def code_of(commit: str, folder: Path) -> tuple[Path, str]:
-    """The package as a commit has it, put into a folder, and the commit's full name.
-
-    Raises:
-        CodecError: when there is no such commit.
-    """
-    found = _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
-    if found.returncode:
-        raise CodecError(f"this repository has no commit {commit}")
-    name = found.stdout.decode().strip()
-    packed = _git("archive", name, CODE)
-    if packed.returncode:
-        raise CodecError(f"commit {name[:12]} has no folder {CODE}")
-    subprocess.run(["tar", "-x", "-C", str(folder)], input=packed.stdout, check=True)
-    return folder, name
 
 
 def run_worker(code: Path, weights: Path, pictures: list[Path], output: Path) -> None:
@@ -114,48 +92,24 @@ def as_sentence(report: dict[str, Any]) -> str:
     )
 
 
+def measure(earlier: Earlier, pictures: list[Path]) -> dict[str, Any]:
+    """Run both codes and compare what they made."""
+    fingerprint = LadderWeights.load(earlier.weights).fingerprint.hex()
+    with tempfile.TemporaryDirectory() as name:
+        before, after = Path(name) / "before", Path(name) / "after"
+        run_worker(earlier.code, earlier.weights, pictures, before)
+        run_worker(ROOT, earlier.weights, pictures, after)
+        found = compare(pictures, before, after)
+    return {"before": earlier.commit, "fingerprint": fingerprint, **found}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure and write the results; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.unchanged", description=__doc__)
-    parser.add_argument("folder", type=Path, help="images")
-    parser.add_argument("--against", required=True, metavar="COMMIT")
-    parser.add_argument("-o", "--output", type=Path)
-    arguments = parser.parse_args(argv)
-    try:
-        pictures = images_of(arguments.folder)
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name).resolve()
-            (folder / "code").mkdir()
-            code, commit = code_of(arguments.against, folder / "code")
-            weights = code / packaged_weights("mao2024-vqgan-lite").relative_to(ROOT)
-            fingerprint = LadderWeights.load(weights).fingerprint.hex()
-            run_worker(code, weights, pictures, folder / "before")
-            run_worker(ROOT, weights, pictures, folder / "after")
-            found = compare(pictures, folder / "before", folder / "after")
-        report = {
-            "before": commit,
-            "fingerprint": fingerprint,
-            "dataset": arguments.folder.name,
-            "images": len(pictures),
-            **found,
-            "machine": describe_machine(),
-        }
-        text = json.dumps(report, indent=1)
-        if arguments.output:
-            write_atomically(arguments.output, (text + "\n").encode())
-    except CodecError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(text)
-    return 0
+    return run_against("python -m benchmarks.unchanged", __doc__, argv, measure)
 
 
 def _lpips(measure: Measure, decoded: np.ndarray) -> float:
     return measure(torch.from_numpy(decoded).permute(2, 0, 1))["lpips"]
-
-
-def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=False)
 
 
 if __name__ == "__main__":

@@ -37,11 +37,12 @@ def regularity(x: Tensor, x_hat: Tensor) -> Tensor:
     details = details_of(x_hat)
     with torch.no_grad():
         reference = details_of(x)
+    squares, reference_squares = _squares(details), _squares(reference)
     total = details.new_zeros(())
     for rows, columns in LAGS:
-        ours, _ = _correlation(details, rows, columns)
+        ours, _ = _correlation(details, squares, rows, columns)
         with torch.no_grad():
-            theirs, energy = _correlation(reference, rows, columns)
+            theirs, energy = _correlation(reference, reference_squares, rows, columns)
             flat = 1 / (1 + (energy / _FLAT).square())
         total = total + (flat * (ours - theirs.relu()).relu()).mean()
     return total / len(LAGS)
@@ -62,14 +63,19 @@ def details_of(x: Tensor) -> Tensor:
     return planes[..., edge:-edge, edge:-edge] - means
 
 
-def _correlation(details: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+def _squares(details: Tensor) -> Tensor:
+    return details.square().mean(1, keepdim=True)
+
+
+def _correlation(
+    details: Tensor, squares: Tensor, rows: int, columns: int
+) -> tuple[Tensor, Tensor]:
     """Of windows with themselves so far away, and their mean variance; both (N, 1, h, w)."""
     height, width = details.shape[-2] - rows, details.shape[-1] - abs(columns)
     left, right = max(-columns, 0), max(columns, 0)
     here = details[..., :height, left : left + width]
     there = details[..., rows:, right : right + width]
     shared = _windows((here * there).mean(1, keepdim=True))
-    squares = details.square().mean(1, keepdim=True)
     energy = _windows(squares[..., :height, left : left + width])
     energy = (energy + _windows(squares[..., rows:, right : right + width])) / 2
     return shared / (energy + _VISIBLE), energy

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from benchmarks import unchanged
+from benchmarks.earlier_commit import code_of
 from benchmarks.environment import ROOT
-from benchmarks.unchanged import as_sentence, code_of, compare, main, run_worker
+from benchmarks.unchanged import as_sentence, compare, main, run_worker
 from compressai_vq.errors import CodecError
 from compressai_vq.picture import write_picture
 
@@ -61,7 +62,7 @@ def test_files_pictures_and_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @in_a_repository
 def test_the_code_is_the_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, name = code_of("HEAD", tmp_path)
+    name, folder, _ = code_of("HEAD", tmp_path)
     assert (folder / "compressai_vq" / "codec.py").is_file() and len(name) == 40
     # Whichever package the worker says it used must be that one.
     worker = tmp_path / "worker.py"
