@@ -5,7 +5,8 @@ pattern on that grid which the metric rewards and the eye does not.  Here the pa
 is shifted and rescaled at random before AlexNet sees it, and VGG16, which has no such
 stride, judges a random window: feature by feature (LPIPS), or by the features' means and
 covariances (DISTS, Ding et al., 2020), which asks for the right texture and not for every
-hair in its place.
+hair in its place.  Where both are wanted, one pass of VGG16 serves them: DISTS's, which pools by
+local means of squares where LPIPS takes the maximum.
 """
 
 from __future__ import annotations
@@ -72,15 +73,14 @@ class PerceptualLoss(nn.Module):
         rows, columns = slice(top, top + self.window), slice(left, left + self.window)
         # Every other picture: VGG16 costs more than the codec itself.
         a, b = x[::2, :, rows, columns], x_hat[::2, :, rows, columns]
-        real: list[Tensor] = []
-        fake: list[Tensor] = []
-        if self.vgg:
-            real, fake = lpips_features(self.nets["vgg"], a, b)
-            loss = loss + self.vgg * feature_distance(self.nets["vgg"], real, fake)
         if self.dists:
             real, fake = dists_features(self.nets["dists"], a, b)
             loss = loss + self.dists * dists_distance(self.nets["dists"], real, fake)
             real, fake = real[1:], fake[1:]  # without the pixels
+        else:
+            real, fake = lpips_features(self.nets["vgg"], a, b)
+        if self.vgg:
+            loss = loss + self.vgg * feature_distance(self.nets["vgg"], real, fake)
         return PixelLoss(loss, real, fake)
 
 

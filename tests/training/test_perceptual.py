@@ -16,6 +16,7 @@ from compressai_vq.training.perceptual import (
     PerceptualLoss,
     dists_distance,
     dists_features,
+    feature_distance,
     lpips_distance,
 )
 
@@ -57,3 +58,31 @@ def test_without_backbones_it_is_l1() -> None:
     assert loss.real == loss.fake == []
     loss.total.backward()
     assert y.grad is not None
+
+
+def test_with_dists_one_pass_of_vgg_serves_both_terms() -> None:
+    x, y = _pair()
+    try:
+        loss = PerceptualLoss(alex=0.0, vgg=0.5, dists=2.0, window=64)
+    except CodecError as error:
+        pytest.skip(f"tests download nothing: {error}")
+    passes = 0
+
+    def count(*_: object) -> None:
+        nonlocal passes
+        passes += 1
+
+    for net in loss.nets.values():
+        first = next(m for m in net.modules() if isinstance(m, torch.nn.Conv2d))
+        first.register_forward_hook(count)
+    y.requires_grad_()
+    given = loss(x, y, np.random.default_rng(0))
+    assert passes == 2
+    assert [len(given.real), len(given.fake)] == [5, 5]
+    real, fake = dists_features(loss.nets["dists"], x[::2], y[::2])
+    distances = 2.0 * dists_distance(loss.nets["dists"], real, fake)
+    distances = distances + 0.5 * feature_distance(loss.nets["vgg"], real[1:], fake[1:])
+    assert torch.isclose(given.total, (x - y).abs().mean() + distances, atol=1e-5)
+    given.total.backward()
+    assert y.grad is not None
+    assert y.grad.isfinite().all()
