@@ -5,6 +5,8 @@ KODAK ?=
 CLIC ?=
 # A number of images of each set: quick, and kept apart from the results on all of them.
 IMAGES ?=
+# Images that bench measures side by side; each takes about 8 GB where they have 3 megapixels.
+JOBS ?= 1
 
 # Runs a command in .venv, which is made first if need be.
 RUN = $(PYTHON) -c "import sys; from benchmarks.environment import run_in_environment as run; \
@@ -31,10 +33,10 @@ report:
 # Measures every codec anew, goes on where it was interrupted, then makes the report.
 bench:
 	@test -n "$(KODAK)$(CLIC)" || \
-		{ echo "make bench KODAK=folder [CLIC=folder] [IMAGES=4]" >&2; exit 2; }
+		{ echo "make bench KODAK=folder [CLIC=folder] [IMAGES=4] [JOBS=2]" >&2; exit 2; }
 	$(RUN) -m benchmarks.compare \
 		$(if $(KODAK),--dataset "kodak=$(KODAK)") $(if $(CLIC),--dataset "clic2025-8=$(CLIC)") \
-		$(if $(IMAGES),--images $(IMAGES))
+		--jobs $(JOBS) $(if $(IMAGES),--images $(IMAGES))
 	$(if $(KODAK),$(if $(IMAGES),,$(RUN) -m benchmarks.times --dataset "kodak=$(KODAK)"))
 	$(if $(CLIC),$(if $(IMAGES),,$(RUN) -m benchmarks.times --dataset "clic2025-8=$(CLIC)"))
 	$(MAKE) report

@@ -117,6 +117,12 @@ def fingerprint(codec: StillPictureCodec) -> str:
     return own or hashlib.sha256(codec.description.encode()).hexdigest()
 
 
+def prior_of(codec: StillPictureCodec) -> dict[str, str]:
+    """``{"prior": fingerprint}`` of a codec that codes by an index prior, else nothing."""
+    prior = getattr(codec, "prior", None)
+    return {} if prior is None else {"prior": prior}
+
+
 def uniform(weights: LadderWeights) -> LadderWeights:
     """The same weights with all frequencies equal: log2(K) bits for each index."""
     tensors = {

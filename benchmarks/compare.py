@@ -1,7 +1,7 @@
 """Rate and distortion of every codec on the same images, into a result file for each.
 
     python -m benchmarks.compare --dataset kodak=DIR [--dataset clic2025-8=DIR2]
-                                 [--codecs vvc,avif] [--images 4] [-o FOLDER]
+                                 [--codecs vvc,avif] [--images 4] [--jobs 2] [-o FOLDER]
 
 Writes ``FOLDER/<dataset>/<codec>.json``, by default in ``benchmarks/results``, with ``--images``
 in ``out/quick``. Compressed files stay in ``out/streams/<dataset>/<codec>/``. What is measured is
@@ -15,37 +15,31 @@ reason. Exit code 2 if one of them was asked for by name or if a codec failed.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.codecs import CODECS, Sources, fingerprint, make_codec
+from benchmarks.codecs import CODECS, Sources, fingerprint, make_codec, prior_of
 from benchmarks.environment import ROOT
-from benchmarks.shared_metrics import remembering
+from benchmarks.image_pool import ImagePool
+from benchmarks.image_rows import METRICS, ImageRows, Outcome
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
-from compressai_vq.evaluation import Measure, averages, evaluate_picture
+from compressai_vq.evaluation import averages
 from compressai_vq.machine import describe_machine
-from compressai_vq.metrics.finished_rows import FinishedRows
-from compressai_vq.picture import ENDINGS, read_picture
+from compressai_vq.picture import ENDINGS
 from plugins.still_codecs.still_picture import StillPictureCodec
 
 RESULTS = ROOT / "benchmarks" / "results"
 OUT = ROOT / "out"
-METRICS = ("lpips", "lpips-vgg", "dists")
-_MAX_PIXELS = 1 << 25
-
-Prepare = Callable[[Tensor], Measure]
-"""An original, uint8 (3, H, W), to what measures decoded pictures against it."""
 
 
 @dataclass(frozen=True)
@@ -63,25 +57,8 @@ class Contestant:
 
     key: str
     codec: StillPictureCodec
-    finished: FinishedRows
-    streams: Path
     rows: list[dict[str, Any]] = field(default_factory=list)
     failed: bool = False
-
-
-class _KeepsFile:
-    """A codec that remembers the file it wrote last."""
-
-    def __init__(self, codec: StillPictureCodec) -> None:
-        self._codec = codec
-        self.data = b""
-
-    def compress(self, picture: Tensor, quality: int) -> bytes:
-        self.data = self._codec.compress(picture, quality)
-        return self.data
-
-    def decompress(self, data: bytes) -> Tensor:
-        return self._codec.decompress(data)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -117,12 +94,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", type=Path, default=Sources.models, help="retrained baselines")
     parser.add_argument("--unfinetuned", type=Path, help="our weights before fine-tuning")
     parser.add_argument("--threads", type=int, default=1, help="of torch (default: 1)")
+    parser.add_argument(
+        "--jobs", type=int, default=1,
+        help="images that are measured side by side, each by a process (default: 1)",
+    )  # fmt: skip
     return parser
 
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.images is not None and arguments.images < 1:
         raise CodecError("--images takes a number of at least 1")
+    if arguments.jobs < 1:
+        raise CodecError("--jobs takes a number of at least 1")
     datasets = [_dataset(text, arguments.images) for text in arguments.dataset]
     quick = arguments.images is not None
     output = arguments.output or (OUT / "quick" if quick else RESULTS)
@@ -131,21 +114,26 @@ def _run(arguments: argparse.Namespace) -> int:
     keys = _names(arguments.codecs) if arguments.codecs else list(CODECS)
     names = _names(arguments.metrics)
     torch.set_num_threads(arguments.threads)
-    codecs, missing = available(keys, Sources(arguments.models, arguments.unfinetuned))
+    sources = Sources(arguments.models, arguments.unfinetuned)
+    codecs, missing = available(keys, sources)
     for key, reason in missing.items():
         print(f"{key}: not available: {reason}", file=sys.stderr)
     if not codecs:
         raise CodecError("none of these codecs is available")
     failed = bool(missing and arguments.codecs)
-    prepare = measuring(names)
-    for dataset in datasets:
-        for contestant in compare(dataset, codecs, names, prepare, OUT):
-            failed = failed or contestant.failed
-            if not contestant.failed:
-                report = result(contestant, dataset)
-                target = output / dataset.name / f"{contestant.key}.json"
-                write_atomically(target, (json.dumps(report, indent=1) + "\n").encode())
-                print(f"{target}: {_summary(report['results'])}")
+    with ExitStack() as stack:
+        pool = None
+        if arguments.jobs > 1:
+            pool = ImagePool(arguments.jobs, list(codecs), sources, arguments.threads)
+            stack.enter_context(pool)
+        for dataset in datasets:
+            for contestant in compare(dataset, codecs, names, OUT, pool):
+                failed = failed or contestant.failed
+                if not contestant.failed:
+                    report = result(contestant, dataset)
+                    target = output / dataset.name / f"{contestant.key}.json"
+                    write_atomically(target, (json.dumps(report, indent=1) + "\n").encode())
+                    print(f"{target}: {_summary(report['results'])}")
     return 2 if failed else 0
 
 
@@ -169,120 +157,51 @@ def available(
     return codecs, missing
 
 
-def measuring(names: list[str]) -> Prepare | None:
-    """What measures by these metrics; None for none of them.
-
-    Raises:
-        CodecError: for unknown metrics and when their backbones cannot be had.
-    """
-    if not names:
-        return None
-    from compressai_vq.metrics.picture_metrics import PictureMetrics
-
-    metrics = PictureMetrics(names)
-    return lambda original: remembering(metrics.against(original))
-
-
 def compare(
     dataset: Dataset,
     codecs: dict[str, StillPictureCodec],
     metrics: list[str],
-    prepare: Prepare | None,
     work: Path,
+    pool: ImagePool | None = None,
 ) -> list[Contestant]:
     """Measure all codecs and qualities of one image after the other.
-
-    Images come outermost so that an original's features are computed once for all codecs.
 
     Args:
         dataset: the images.
         codecs: by key.
         metrics: names that a finished row must have.
-        prepare: what measures these.
         work: folder of ``rows`` and ``streams``.
+        pool: processes that images are dealt out to; without one, they are measured here.
 
     Returns:
         The codecs with a row for each image and quality; of one that failed, what there is.
+
+    Raises:
+        CodecError: when what a metric needs cannot be had, or a process ended early.
     """
-    contestants = [
-        Contestant(
-            key,
-            codec,
-            FinishedRows(
-                work / "rows" / dataset.name / f"{key}.rows",
-                {
-                    "fingerprint": fingerprint(codec),
-                    **_prior(codec),
-                    "description": codec.description,
-                    "threads": torch.get_num_threads(),
-                },
-            ),
-            work / "streams" / dataset.name / key,
-        )
-        for key, codec in codecs.items()
-    ]
-    total = len(dataset.images) * sum(len(c.codec.qualities) for c in contestants)
+    contestants = {key: Contestant(key, codec) for key, codec in codecs.items()}
+    total = len(dataset.images) * sum(len(codec.qualities) for codec in codecs.values())
     with tqdm(total=total, disable=not sys.stderr.isatty(), unit="file") as bar:
-        for path in dataset.images:
-            image = _Image(path, prepare)
-            for contestant in contestants:
-                bar.set_postfix_str(f"{path.stem} {contestant.key}")
-                try:
-                    for row in _rows(contestant, image, metrics):
-                        contestant.rows.append(row)
-                        bar.update()
-                except (CodecError, MemoryError, RuntimeError) as error:
-                    contestant.failed = True
-                    text = " ".join(str(error).split()) or "out of memory"
-                    tqdm.write(f"error: {contestant.key}: {path}: {text}", sys.stderr)
-    return contestants
 
+        def done(path: Path, key: str) -> None:
+            bar.set_postfix_str(f"{path.stem} {key}", refresh=False)
+            bar.update()
 
-class _Image:
-    """An image that is read, and whose features are computed, when first needed."""
-
-    def __init__(self, path: Path, prepare: Prepare | None) -> None:
-        self.path = path
-        self.digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        self._prepare = prepare
-        self._loaded: tuple[Tensor, Measure | None] | None = None
-
-    def load(self) -> tuple[Tensor, Measure | None]:
-        if self._loaded is None:
-            picture = read_picture(self.path, _MAX_PIXELS)
-            self._loaded = picture, self._prepare(picture) if self._prepare else None
-        return self._loaded
-
-
-def _rows(contestant: Contestant, image: _Image, metrics: list[str]) -> Iterator[dict[str, Any]]:
-    """The rows of one image, from an earlier run or measured now."""
-    for quality in contestant.codec.qualities:
-        name = f"{image.path.stem}.q{quality}{contestant.codec.extension}"
-        stream = contestant.streams / name
-        key = f"{image.digest} {quality}"
-        row = contestant.finished.get(key)
-        if row is not None and not _is_file(stream, row["sha256"]):
-            row = None
-        if row is not None and not set(metrics) <= set(row):
-            # Only a metric is new: the file and the times are those of the row.
-            measure = image.load()[1]
-            assert measure is not None
-            row = {**row, **measure(contestant.codec.decompress(stream.read_bytes()))}
-            contestant.finished.add(key, row)
-        elif row is None:
-            picture, measure = image.load()
-            codec = _KeepsFile(contestant.codec)
-            row = dict(evaluate_picture(codec, picture, quality, measure))
-            row["sha256"] = hashlib.sha256(codec.data).hexdigest()
-            write_atomically(stream, codec.data)
-            contestant.finished.add(key, row)
-        unasked = set(METRICS) - set(metrics) | {"sha256"}
-        figures = {name: value for name, value in row.items() if name not in unasked}
-        yield {"image": image.path.name, "quality": quality, **figures}
-
-
-def _is_file(path: Path, digest: str) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
+        measured: Iterable[dict[str, Outcome]]
+        if pool is None:
+            rows = ImageRows(work, dataset.name, codecs, metrics)
+            measured = (rows.measure(path, done) for path in dataset.images)
+        else:
+            measured = pool.measure(dataset.images, work, dataset.name, metrics)
+        for path, outcomes in zip(dataset.images, measured, strict=True):
+            for key, outcome in outcomes.items():
+                contestants[key].rows.extend(outcome.rows)
+                if pool is not None:
+                    bar.update(len(outcome.rows))
+                if outcome.error is not None:
+                    contestants[key].failed = True
+                    tqdm.write(f"error: {key}: {path}: {outcome.error}", sys.stderr)
+    return list(contestants.values())
 
 
 def result(contestant: Contestant, dataset: Dataset) -> dict[str, Any]:
@@ -294,18 +213,12 @@ def result(contestant: Contestant, dataset: Dataset) -> dict[str, Any]:
         "label": codec.label,
         "description": f"{codec.description}; lpips is AlexNet's",
         "fingerprint": fingerprint(codec),
-        **_prior(codec),
+        **prior_of(codec),
         "dataset": {"folder": dataset.name, "images": len(dataset.images)},
         "machine": {**describe_machine(), "device": "cpu", "precision": "auto"},
         "results": {name: [_finite(v) for v in values] for name, values in results.items()},
         "images": [{k: _finite(v) for k, v in row.items()} for row in contestant.rows],
     }
-
-
-def _prior(codec: StillPictureCodec) -> dict[str, str]:
-    """The index prior's fingerprint, of a codec that codes by one."""
-    prior = getattr(codec, "prior", None)
-    return {} if prior is None else {"prior": prior}
 
 
 def _dataset(text: str, limit: int | None) -> Dataset:

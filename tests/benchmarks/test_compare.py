@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import codecs as registry
-from benchmarks import compare, shared_metrics
+from benchmarks import compare, image_rows, shared_metrics
 from benchmarks.codecs import CODECS, OURS, Entry, Sources, fingerprint, make_codec, uniform
 from compressai_vq.container import Container
 from compressai_vq.errors import CodecError
@@ -110,7 +110,7 @@ def test_result_files_and_streams(images: Path, tmp_path: Path, coarse: Coarse) 
 def test_goes_on_where_it_was_interrupted(
     images: Path, tmp_path: Path, coarse: Coarse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluate = compare.evaluate_picture
+    evaluate = image_rows.evaluate_picture
     calls: list[int] = []
 
     def interrupted(*arguments: Any) -> Any:
@@ -120,7 +120,7 @@ def test_goes_on_where_it_was_interrupted(
         return evaluate(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(compare, "evaluate_picture", interrupted)
+        patch.setattr(image_rows, "evaluate_picture", interrupted)
         assert run(images) == 130
     assert coarse.done == [1, 2, 1]
     assert not (tmp_path / "results").exists()
@@ -153,7 +153,7 @@ def test_measures_again_what_has_changed(
     coarse.done.clear()
     times = report(tmp_path)["results"]["encoding_time"]
     monkeypatch.setattr(
-        compare, "measuring", lambda names: lambda original: lambda _: {"lpips": 1.0}
+        image_rows, "measuring", lambda names: lambda original: lambda _: {"lpips": 1.0}
     )
     assert run(images, "--metrics", "lpips") == 0
     assert coarse.done == []
@@ -238,6 +238,7 @@ def test_codecs_that_cannot_be_had(
         (["--dataset", "a=EMPTY"], "no images in it"),
         (["--dataset", "a=IMAGES", "--codecs", "vvvc"], "no codec 'vvvc'; there are mao2024"),
         (["--dataset", "a=IMAGES", "--images", "0"], "--images takes a number of at least 1"),
+        (["--dataset", "a=IMAGES", "--jobs", "0"], "--jobs takes a number of at least 1"),
         (["--dataset", "a=IMAGES", "--codecs", "coarse", "--metrics", "nice"], "no metric 'nice'"),
     ],
 )
