@@ -39,7 +39,6 @@ class TrainingConfig:
     codewords: int = 0  # of the large codebook
     latent_channels: int = 8
     dists: float = 0.0
-    dists_from: int = 1  # the lowest quality that feels it
     window: int = 64  # side of VGG16's random window
     regularity: float = 0.0  # of the term against lattices in flat areas
     grain: int = 0  # channels of the noise that a lite decoder paints grain from
@@ -86,8 +85,6 @@ class TrainingConfig:
             raise CodecError(f"qualities are of 1 to 9, not {self.qualities}")
         if self.regularity and self.crop < SMALLEST_CROP:
             raise CodecError(f"regularity wants crops of at least {SMALLEST_CROP} pixels")
-        if self.dists_from not in range(1, 10):
-            raise CodecError(f"dists_from is a quality, 1 to 9, not {self.dists_from}")
         if self.crop % 16 or self.crop < 16:
             raise CodecError(f"crop is a multiple of 16, not {self.crop}")
 

@@ -57,22 +57,8 @@ class PerceptualLoss(nn.Module):
             self.nets["dists"] = load_dists()
         channels_last(self)
 
-    def forward(
-        self,
-        x: Tensor,
-        x_hat: Tensor,
-        rng: np.random.Generator,
-        feel_dists: Tensor | None = None,
-    ) -> PixelLoss:
-        """The loss of a batch.
-
-        Args:
-            x: originals (N, 3, S, S) in [-1, 1].
-            x_hat: reconstructions, likewise.
-            rng: draws shift, scale and window.
-            feel_dists: (N,), 0 for pictures that are left out of the DISTS term's sum, 1 for
-                the others; None for all.
-        """
+    def forward(self, x: Tensor, x_hat: Tensor, rng: np.random.Generator) -> PixelLoss:
+        """Two batches (N, 3, S, S) in [-1, 1]; ``rng`` draws shift, scale and window."""
         loss = F.l1_loss(x_hat.float(), x)
         if self.alex:
             top, left = rng.integers(0, 8, size=2)
@@ -89,10 +75,7 @@ class PerceptualLoss(nn.Module):
         a, b = x[::2, :, rows, columns], x_hat[::2, :, rows, columns]
         if self.dists:
             real, fake = dists_features(self.nets["dists"], a, b)
-            distances = dists_distances(self.nets["dists"], real, fake)
-            if feel_dists is not None:
-                distances = distances * feel_dists[::2]
-            loss = loss + self.dists * distances.mean()
+            loss = loss + self.dists * dists_distance(self.nets["dists"], real, fake)
             real, fake = real[1:], fake[1:]  # without the pixels
         else:
             real, fake = lpips_features(self.nets["vgg"], a, b)
@@ -108,9 +91,9 @@ def dists_features(metric: Any, x: Tensor, x_hat: Tensor) -> tuple[list[Tensor],
     return list(reference), list(metric.forward_once((x_hat + 1) / 2))
 
 
-def dists_distances(metric: Any, reference: list[Tensor], features: list[Tensor]) -> Tensor:
-    """DISTS (N,) of a batch's pictures from their features, with the statistics in fp32."""
-    total = reference[0].new_zeros(len(reference[0]), dtype=torch.float32)
+def dists_distance(metric: Any, reference: list[Tensor], features: list[Tensor]) -> Tensor:
+    """Mean DISTS of a batch from its features, with the statistics in fp32."""
+    total = reference[0].new_zeros((), dtype=torch.float32)
     sizes = [feature.shape[1] for feature in reference]
     weight = metric.alpha.sum() + metric.beta.sum()
     alpha = (metric.alpha / weight).split(sizes, 1)
@@ -123,8 +106,10 @@ def dists_distances(metric: Any, reference: list[Tensor], features: list[Tensor]
             spread = a.var((2, 3), unbiased=False) + b.var((2, 3), unbiased=False)
             shared = ((a - mean_a) * (b - mean_b)).mean((2, 3))
             structure = (2 * shared + 1e-6) / (spread + 1e-6)
-            total = total + (alpha[n] * texture).sum((1, 2, 3))
-            total = total + (beta[n][..., 0, 0] * structure).sum(1)
+            weighted = (alpha[n] * texture).sum(1).mean() + (beta[n][..., 0, 0] * structure).sum(
+                1
+            ).mean()
+            total = total + weighted
     return 1 - total
 
 

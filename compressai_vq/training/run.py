@@ -139,8 +139,7 @@ class TrainingRun:
         x_hat = output.x_hat.view_as(output.x_hat)
         terms = {}
         with self.fabric.autocast():
-            high = (rates + 1 >= config.dists_from).to(x)
-            pixels = self.loss(x, x_hat, rng, high)
+            pixels = self.loss(x, x_hat, rng)
             loss = pixels.total + config.commitment * output.commitment
             loss = loss + config.spread * output.spread
             if config.regularity:

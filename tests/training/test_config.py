@@ -90,7 +90,6 @@ def test_phases(tmp_path: Path) -> None:
         ("[[phase]]\nfrom_step = 9\nsteps = 200", "cannot set 'steps'"),
         ("[[phase]]\nfrom_step = 9\noptimizer = 'sgd'", "optimizer is adamw or muon, not 'sgd'"),
         ("[[phase]]\nfrom_step = 9\ncrop = 64\nregularity = 1.0", "crops of at least 80 pixels"),
-        ("dists_from = 10", "dists_from is a quality, 1 to 9, not 10"),
         ("train = 'none'", 'not "none"'),
         ("crop = 40", "Cannot overwrite"),
     ],
