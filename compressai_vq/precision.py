@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from .codec import VQGANCodec
+from .networks import winograd
 from .networks.memory_layout import channels_last
 
 
@@ -27,6 +28,9 @@ def for_inference(
         device: where it shall run.
         precision: ``"fp32"``, ``"bf16"`` or ``"auto"``: bf16 where the device is fast at it.
             Networks with a method ``use_bf16`` (taming's) keep what needs it in fp32.
+
+    Weights are laid out channels-last, but for networks whose convolutions are faster by
+    another algorithm, in the default layout (:mod:`.networks.winograd`).
     """
     codec = codec.to(device).eval()
     if precision == "auto":
@@ -39,5 +43,6 @@ def for_inference(
                 partly()
             else:
                 network.to(torch.bfloat16)
-        channels_last(network)
+        if not winograd.lays_out(network):
+            channels_last(network)
     return codec

@@ -30,6 +30,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from .taming_blocks import Attention, Double, Halve, Norm, ResidualBlock, norm_silu
+from .winograd import Convolution
 
 WIDTH = 128  # channels at full size, in the published models
 _MULTIPLES = (1, 1, 2, 2, 4)  # of the width, from full size to a sixteenth
@@ -97,14 +98,14 @@ class _Encoder(nn.Module):
         super().__init__()
         sizes = [width * multiple for multiple in (1, *_MULTIPLES)]
         last = len(_MULTIPLES) - 1
-        self.conv_in = nn.Conv2d(3, width, 3, padding=1)
+        self.conv_in = Convolution(3, width)
         self.down = nn.ModuleList(
             _Level(sizes[n], sizes[n + 1], 2, attention=n == last, halve=n < last)
             for n in range(len(_MULTIPLES))
         )
         self.mid = _Middle(sizes[-1])
         self.norm_out = Norm(sizes[-1])
-        self.conv_out = nn.Conv2d(sizes[-1], latent_channels, 3, padding=1)
+        self.conv_out = Convolution(sizes[-1], latent_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
@@ -119,14 +120,14 @@ class _Decoder(nn.Module):
         super().__init__()
         sizes = [width * multiple for multiple in (*_MULTIPLES, _MULTIPLES[-1])]
         last = len(_MULTIPLES) - 1
-        self.conv_in = nn.Conv2d(latent_channels, sizes[-1], 3, padding=1)
+        self.conv_in = Convolution(latent_channels, sizes[-1])
         self.mid = _Middle(sizes[-1])
         self.up = nn.ModuleList(
             _Level(sizes[n + 1], sizes[n], 3, attention=n == last, double=n > 0)
             for n in range(len(_MULTIPLES))
         )
         self.norm_out = Norm(width)
-        self.conv_out = nn.Conv2d(width, 3, 3, padding=1)
+        self.conv_out = Convolution(width, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.mid(self.conv_in(x))
