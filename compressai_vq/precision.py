@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from .codec import VQGANCodec
-from .networks import winograd
+from .networks.convolution import wants_default_layout
 from .networks.memory_layout import channels_last
 
 
@@ -43,6 +43,6 @@ def for_inference(
                 partly()
             else:
                 network.to(torch.bfloat16)
-        if not winograd.lays_out(network):
+        if not wants_default_layout(network):
             channels_last(network)
     return codec

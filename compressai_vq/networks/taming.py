@@ -29,8 +29,8 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from .taming_blocks import Attention, Double, Halve, Norm, ResidualBlock, norm_silu
-from .winograd import Convolution
+from .convolution import Convolution
+from .taming_blocks import Attention, Double, Halve, Norm, ResidualBlock
 
 WIDTH = 128  # channels at full size, in the published models
 _MULTIPLES = (1, 1, 2, 2, 4)  # of the width, from full size to a sixteenth
@@ -112,7 +112,7 @@ class _Encoder(nn.Module):
         for level in self.down:
             x = level(x)
         x = x.to(self.norm_out.weight.dtype)
-        return self.conv_out(norm_silu(self.norm_out, self.mid(x)))
+        return self.conv_out(self.norm_out(self.mid(x)), silu=True)
 
 
 class _Decoder(nn.Module):
@@ -133,7 +133,7 @@ class _Decoder(nn.Module):
         x = self.mid(self.conv_in(x))
         for n in reversed(range(len(self.up))):
             x = self.up[n](x)
-        return self.conv_out(norm_silu(self.norm_out, x))
+        return self.conv_out(self.norm_out(x), silu=True)
 
 
 class TamingEncoder(nn.Module):

@@ -21,7 +21,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from .winograd import Convolution, pays
+from .convolution import Convolution, add
+from .winograd import pays
 
 
 class Norm(nn.GroupNorm):
@@ -29,18 +30,6 @@ class Norm(nn.GroupNorm):
 
     def __init__(self, channels: int) -> None:
         super().__init__(32, channels, eps=1e-6)
-
-
-def norm_silu(norm: nn.GroupNorm, x: Tensor) -> Tensor:
-    """Normalise, then SiLU, in place when nothing is to be learned."""
-    return F.silu(norm(x), inplace=not torch.is_grad_enabled())
-
-
-def _add(new: Tensor, old: Tensor) -> Tensor:
-    """``new + old``; overwrites ``new`` when nothing is to be learned."""
-    if torch.is_grad_enabled() or new.dtype != old.dtype:
-        return new + old
-    return new.add_(old)
 
 
 class ResidualBlock(nn.Module):
@@ -57,9 +46,10 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H, W)."""
-        y = self.conv1(norm_silu(self.norm1, x))
-        y = self.conv2(norm_silu(self.norm2, y))
-        return _add(y, self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
+        skip = self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
+        y = self.conv1(self.norm1(x), silu=True)
+        y = self.norm2(y)
+        return self.conv2(y, silu=True, skip=skip)
 
 
 class Attention(nn.Module):
@@ -85,7 +75,7 @@ class Attention(nn.Module):
 
         y = F.scaled_dot_product_attention(positions(self.q), positions(self.k), positions(self.v))
         y = y.view(n, h, w, c).permute(0, 3, 1, 2)
-        return _add(self.proj_out(y), x)
+        return add(self.proj_out(y), x)
 
 
 class Halve(nn.Module):

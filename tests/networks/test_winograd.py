@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from compressai_vq.architectures import Mao2024VQGAN, Mao2024VQGANLite
 from compressai_vq.networks import winograd
+from compressai_vq.networks.convolution import Convolution, wants_default_layout
 from compressai_vq.networks.memory_layout import channels_last
-from compressai_vq.networks.winograd import ERROR, Convolution, convolve, lays_out, pays
+from compressai_vq.networks.winograd import ERROR, convolve, pays
 from compressai_vq.precision import for_inference
 
 from ..taming_reference import one_thread  # noqa: F401
@@ -55,16 +57,39 @@ def test_is_the_convolution(
 
 
 @needs_library
+@pytest.mark.parametrize("out_channels", [8, 64])
+@pytest.mark.parametrize("skips", [True, False])
+@pytest.mark.parametrize("silu", [True, False])
 @pytest.mark.parametrize("height", [1, 5, 12, 13, 31])
-def test_strips_are_the_whole(height: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    conv = layer(8, 64)
-    x = torch.randn(2, 8, height, 20)
-    whole = convolve(x, conv.weight, conv.bias)
-    monkeypatch.setattr(winograd, "_WHOLE", 0)
-    monkeypatch.setattr(winograd, "_STRIP", 0)
-    strips = convolve(x, conv.weight, conv.bias)
-    assert strips.is_contiguous()
-    assert torch.equal(strips, whole)
+def test_strips_are_the_whole(
+    height: int, silu: bool, skips: bool, out_channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conv = layer(8, out_channels)
+    for n in (1, 2):
+        x = torch.randn(n, 8, height, 20)
+        skip = torch.randn(n, out_channels, height, 20) if skips else None
+        exact = F.conv2d(F.silu(x) if silu else x, conv.weight, conv.bias, padding=1)
+        exact += 0 if skip is None else skip
+        whole = convolve(x.clone(), conv.weight, conv.bias, silu, skip)
+        assert torch.allclose(whole, exact, atol=1e-3)
+        with monkeypatch.context() as patch:
+            patch.setattr(winograd, "_WHOLE", 0)
+            patch.setattr(winograd, "_STRIP", 0)
+            strips = convolve(x.clone(), conv.weight, conv.bias, silu, skip)
+        assert strips.is_contiguous()
+        assert torch.allclose(strips, whole, rtol=0, atol=1e-5)  # SiLU's last bit
+
+
+@pytest.mark.parametrize("size", [8, 16])
+@pytest.mark.parametrize("grad", [True, False])
+def test_layer_with_silu_and_skip(grad: bool, size: int) -> None:
+    conv = layer(32, 32)
+    x, skip = torch.randn(2, 32, size, size), torch.randn(2, 32, size, size)
+    before = skip.clone()
+    expected = F.conv2d(F.silu(x), conv.weight, conv.bias, padding=1) + skip
+    with torch.set_grad_enabled(grad):
+        assert torch.allclose(conv(x, silu=True, skip=skip), expected, atol=1e-3)
+    assert torch.equal(skip, before)
 
 
 @needs_library
@@ -80,9 +105,9 @@ def test_inputs_of_any_layout() -> None:
 def test_layer_uses_it_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[bool] = []
 
-    def spy(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def spy(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
         used.append(True)
-        return convolve(x, weight, bias)
+        return convolve(x, weight, *rest)
 
     monkeypatch.setattr(winograd, "convolve", spy)
     x = torch.randn(1, 32, 16, 16)
@@ -153,9 +178,11 @@ def test_networks_get_the_layout_that_they_want() -> None:
         return for_inference(Mao2024VQGAN(8, 32, width=32), precision=precision).decoder
 
     name = "net.mid.block_1.conv1.weight"
-    assert lays_out(decoder("fp32")) and pays(decoder("fp32").get_parameter(name), 16, 16)
+    assert wants_default_layout(decoder("fp32")) and pays(
+        decoder("fp32").get_parameter(name), 16, 16
+    )
     mixed = decoder("bf16")
-    assert not lays_out(mixed) and not pays(mixed.get_parameter(name), 16, 16)
+    assert not wants_default_layout(mixed) and not pays(mixed.get_parameter(name), 16, 16)
     assert mixed.get_parameter(name).dtype == torch.float32
     lite = for_inference(Mao2024VQGANLite(8), precision="fp32")
-    assert not lays_out(lite.decoder)
+    assert not wants_default_layout(lite.decoder)

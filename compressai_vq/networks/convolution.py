@@ -1,0 +1,46 @@
+"""A 3x3 convolution with what stands around it, by the fastest way that there is."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import winograd
+
+
+class Convolution(nn.Conv2d):
+    """3x3 convolution, stride 1, padding 1: torch's, or :mod:`.winograd`'s where that pays."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor, silu: bool = False, skip: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) to (N, C', H, W).
+
+        Args:
+            x: overwritten when it goes through SiLU and nothing is to be learned.
+            silu: whether it goes through SiLU first.
+            skip: added to the result.
+        """
+        learning = torch.is_grad_enabled()
+        if not learning and winograd.pays(self.weight, *x.shape[2:]):
+            return winograd.convolve(x, self.weight, self.bias, silu, skip)
+        y = super().forward(F.silu(x, inplace=not learning) if silu else x)
+        return y if skip is None else add(y, skip)
+
+
+def add(new: Tensor, old: Tensor) -> Tensor:
+    """``new + old``; overwrites ``new`` when nothing is to be learned."""
+    if torch.is_grad_enabled() or new.dtype != old.dtype:
+        return new + old
+    return new.add_(old)
+
+
+def wants_default_layout(network: nn.Module) -> bool:
+    """Whether a network's convolutions are faster in the default layout than channels-last."""
+    found = [m.weight for m in network.modules() if isinstance(m, Convolution)]
+    return bool(found) and all(
+        w.dtype == torch.float32 and w.device.type == "cpu" and winograd.available() for w in found
+    )
