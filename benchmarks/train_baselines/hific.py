@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from compressai_vq.metrics.feature_distances import lpips_distance
 from compressai_vq.metrics.lpips import load_lpips
 from compressai_vq.networks.memory_layout import channels_last
 from compressai_vq.plugins.hific.codec import HiFiC
@@ -20,7 +21,6 @@ from compressai_vq.plugins.hific.losses import (
     bits_per_pixel,
     distortion,
 )
-from compressai_vq.training.perceptual import lpips_distance
 
 from .recipe import descend, learned
 from .schedule import Moment, RateControl

@@ -5,12 +5,12 @@ pattern on that grid which the metric rewards and the eye does not.  Here the pa
 is shifted and rescaled at random before AlexNet sees it, and VGG16, which has no such
 stride, judges a random window: feature by feature (LPIPS), or by the features' means and
 covariances (DISTS, Ding et al., 2020), which asks for the right texture and not for every
-hair in its place.  Where both are wanted, one pass of VGG16 serves them: DISTS's, which pools by
-local means of squares where LPIPS takes the maximum.
+hair in its place.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,13 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..metrics.feature_distances import (
+    dists_distance,
+    dists_features,
+    feature_distance,
+    lpips_distance,
+    lpips_features,
+)
 from ..metrics.lpips import load_lpips
 from ..networks.memory_layout import channels_last
 
@@ -74,66 +81,20 @@ class PerceptualLoss(nn.Module):
         # Every other picture: VGG16 costs more than the codec itself.
         a, b = x[::2, :, rows, columns], x_hat[::2, :, rows, columns]
         if self.dists:
-            real, fake = dists_features(self.nets["dists"], a, b)
+            real, fake = _features(dists_features, self.nets["dists"], a, b)
             loss = loss + self.dists * dists_distance(self.nets["dists"], real, fake)
             real, fake = real[1:], fake[1:]  # without the pixels
         else:
-            real, fake = lpips_features(self.nets["vgg"], a, b)
+            real, fake = _features(lpips_features, self.nets["vgg"], a, b)
         if self.vgg:
             loss = loss + self.vgg * feature_distance(self.nets["vgg"], real, fake)
         return PixelLoss(loss, real, fake)
 
 
-def dists_features(metric: Any, x: Tensor, x_hat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """Pixels and VGG16's features of both, those of ``x`` without gradient; [-1, 1] in."""
+def _features(
+    of: Callable[[Any, Tensor], list[Tensor]], metric: Any, x: Tensor, x_hat: Tensor
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Features of both pictures, those of ``x`` without gradient."""
     with torch.no_grad():
-        reference = metric.forward_once((x + 1) / 2)
-    return list(reference), list(metric.forward_once((x_hat + 1) / 2))
-
-
-def dists_distance(metric: Any, reference: list[Tensor], features: list[Tensor]) -> Tensor:
-    """Mean DISTS of a batch from its features, with the statistics in fp32."""
-    total = reference[0].new_zeros((), dtype=torch.float32)
-    sizes = [feature.shape[1] for feature in reference]
-    weight = metric.alpha.sum() + metric.beta.sum()
-    alpha = (metric.alpha / weight).split(sizes, 1)
-    beta = (metric.beta / weight).split(sizes, 1)
-    with torch.autocast(total.device.type, enabled=False):
-        for n, (a, b) in enumerate(zip(reference, features, strict=True)):
-            a, b = a.float(), b.float()
-            mean_a, mean_b = a.mean((2, 3), keepdim=True), b.mean((2, 3), keepdim=True)
-            texture = (2 * mean_a * mean_b + 1e-6) / (mean_a**2 + mean_b**2 + 1e-6)
-            spread = a.var((2, 3), unbiased=False) + b.var((2, 3), unbiased=False)
-            shared = ((a - mean_a) * (b - mean_b)).mean((2, 3))
-            structure = (2 * shared + 1e-6) / (spread + 1e-6)
-            weighted = (alpha[n] * texture).sum(1).mean() + (beta[n][..., 0, 0] * structure).sum(
-                1
-            ).mean()
-            total = total + weighted
-    return 1 - total
-
-
-def lpips_features(metric: Any, x: Tensor, x_hat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """The backbone's features of both pictures, those of ``x`` without gradient."""
-    with torch.no_grad():
-        reference = metric.net(metric.scaling_layer(x))
-    return list(reference), list(metric.net(metric.scaling_layer(x_hat)))
-
-
-def feature_distance(metric: Any, reference: list[Tensor], features: list[Tensor]) -> Tensor:
-    """Mean LPIPS of a batch from its features, which may be in the caller's autocast type.
-
-    The package's own forward would take the differences of normalised features in bf16 too,
-    where little is left of them; here they are taken in fp32.
-    """
-    total = reference[0].new_zeros((), dtype=torch.float32)
-    with torch.autocast(total.device.type, enabled=False):
-        for lin, a, b in zip(metric.lins, reference, features, strict=True):
-            difference = (F.normalize(a.float()) - F.normalize(b.float())).square()
-            total = total + lin(difference).mean()
-    return total
-
-
-def lpips_distance(metric: Any, x: Tensor, x_hat: Tensor) -> Tensor:
-    """Mean LPIPS of two batches (N, 3, H, W) in [-1, 1], differentiable in ``x_hat``."""
-    return feature_distance(metric, *lpips_features(metric, x, x_hat))
+        reference = of(metric, x)
+    return reference, of(metric, x_hat)

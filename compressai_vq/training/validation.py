@@ -9,9 +9,10 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from ..contact_sheet import contact_sheet
+from ..metrics.feature_distances import lpips_distance
 from ..picture import from_unit, write_picture
 from .ladder import Ladder, LadderOutput
-from .perceptual import PerceptualLoss, lpips_distance
+from .perceptual import PerceptualLoss
 
 _PICTURES = 32
 _SAMPLES = 4
