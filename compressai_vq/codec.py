@@ -92,19 +92,29 @@ class VQGANCodec(CompressionModel):
 
     # -- image <-> indices ---------------------------------------------------------------
 
-    def _latent(self, x: Tensor) -> Tensor:
+    def latent(self, x: Tensor) -> Tensor:
+        """Images (N, 3, H, W), in [0, 1] or uint8, to latents (N, D, ceil(H/16), ceil(W/16)).
+
+        In one piece, with gradients where they are on, and in the networks' number format.
+        """
         return self.encoder(like_weights(network_range(x), self.encoder), self.rate)
 
-    def _image(self, codewords: Tensor) -> Tensor:
-        y = self.decoder(like_weights(codewords, self.decoder), self.rate)
+    def image(self, codewords: Tensor, corner: tuple[int, int] = (0, 0)) -> Tensor:
+        """Codewords (N, D, h, w) to images (N, 3, 16 h, 16 w), about [0, 1], not clipped.
+
+        In one piece, with gradients where they are on. ``corner`` is where a part of a map
+        begins, in positions; decoders with statistics over space take whole maps alone.
+        """
+        place = {"corner": corner} if corner != (0, 0) else {}
+        y = self.decoder(like_weights(codewords, self.decoder), self.rate, **place)
         return unit_range(y).contiguous()
 
     def _latent_tiles(self, x: Tensor, shape: tuple[int, int]) -> Iterator[tuple[Region, Tensor]]:
-        """What :meth:`_latent` gives, in parts and with bounded memory."""
+        """What :meth:`latent` gives, in parts and with bounded memory."""
         raise NotImplementedError
 
     def _image_tiles(self, codewords: Tensor) -> Iterator[tuple[Region, Tensor]]:
-        """What :meth:`_image` gives, in parts and with bounded memory; not clipped."""
+        """What :meth:`image` gives, in parts and with bounded memory; not clipped."""
         raise NotImplementedError
 
     def _in_tiles(self, shape: tuple[int, int]) -> bool:
@@ -123,7 +133,7 @@ class VQGANCodec(CompressionModel):
         """
         shape = (-(-x.shape[-2] // STRIDE), -(-x.shape[-1] // STRIDE))
         if not self._in_tiles(shape):
-            return self.codebook.quantize(self._latent(x))
+            return self.codebook.quantize(self.latent(x))
         indices = torch.empty((len(x), *shape), dtype=torch.int64, device=x.device)
         for region, latent in self._latent_tiles(x, shape):
             indices[(..., *region.slices())] = self.codebook.quantize(latent)
@@ -134,7 +144,7 @@ class VQGANCodec(CompressionModel):
         """Indices (N, h, w) to images (N, 3, 16 h, 16 w) in [0, 1]."""
         n, height, width = indices.shape
         if not self._in_tiles((height, width)):
-            return self._image(self.codebook.lookup(indices)).clamp_(0, 1)
+            return self.image(self.codebook.lookup(indices)).clamp_(0, 1)
         images = torch.empty((n, 3, STRIDE * height, STRIDE * width), device=indices.device)
         for region, x in self._image_tiles(self.codebook.lookup(indices)):
             images[(..., *region.slices(scale=STRIDE))] = x.clamp_(0, 1)
@@ -163,7 +173,7 @@ class VQGANCodec(CompressionModel):
     def paint_latents(self, latents: Tensor, height: int, width: int) -> Tensor:
         """As :meth:`paint`, of latents (D, h, w), which need not be codewords."""
         if not self._in_tiles((latents.shape[1], latents.shape[2])):
-            image = self._image(latents[None]).clamp_(0, 1)
+            image = self.image(latents[None]).clamp_(0, 1)
             return from_unit(image).cpu()[:, :height, :width]
         picture = torch.empty((height, width, 3), dtype=torch.uint8).permute(2, 0, 1)
         for region, x in self._image_tiles(latents[None]):
@@ -256,8 +266,8 @@ class VQGANCodec(CompressionModel):
             (N, ceil(H/16), ceil(W/16)) are the probabilities that the indices are coded with;
             in training always the frequencies', which are what is trained.
         """
-        codewords, indices = self.codebook(self._latent(x))
-        x_hat = self._image(codewords)[..., : x.shape[-2], : x.shape[-1]]
+        codewords, indices = self.codebook(self.latent(x))
+        x_hat = self.image(codewords)[..., : x.shape[-2], : x.shape[-1]]
         return {"x_hat": x_hat, "likelihoods": {"indices": self._likelihoods(indices)}}
 
     def compress(self, x: Tensor) -> dict[str, Any]:

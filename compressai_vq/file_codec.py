@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ from .errors import CodecError
 from .ladder_weights import LadderWeights
 from .precision import for_inference
 from .prior.prior_weights import PriorWeights, packaged_prior
+
+if TYPE_CHECKING:
+    from .refinement import Refinement
 
 
 class FileCodec:
@@ -34,6 +38,8 @@ class FileCodec:
         prior: the index prior of these weights; by default the package's, if it has one.
         coding: how to write, ``"frequencies"`` or ``"prior"``; by default by the prior when
             there is one.  Files of both kinds are read.
+        refinement: what chooses indices when pictures are compressed; by default they are
+            those of the nearest codewords.
 
     Raises:
         CodecError: when the prior belongs to other weights, or is to code and is not there.
@@ -46,9 +52,11 @@ class FileCodec:
         precision: str = "auto",
         prior: PriorWeights | None = None,
         coding: str | None = None,
+        refinement: Refinement | None = None,
     ) -> None:
         self.weights = weights
         self.device = torch.device(device)
+        self.refinement = refinement
         self._precision = precision
         self._codecs: dict[int, VQGANCodec] = {}
         self._loading = threading.Lock()
@@ -101,10 +109,16 @@ class FileCodec:
         Raises:
             CodecError: when the weights lack the quality or the picture is too large.
         """
+        return self._compress(picture, quality, self.refinement)
+
+    def _compress(self, picture: Tensor, quality: int, refinement: Refinement | None) -> bytes:
         height, width = picture.shape[1:]
         self._check_size(width, height)
         codec = self._coder(quality, self.coding)
-        indices = codec.encode(picture[None].to(self.device))
+        if refinement is None:
+            indices = codec.encode(picture[None].to(self.device))
+        else:
+            indices = refinement.indices(codec, picture)[None]
         (payload,) = codec.write(indices, self.coding)
         return Container(
             self.weights.architecture,
@@ -123,11 +137,21 @@ class FileCodec:
             CodecError: when even the lowest quality's file is larger.
         """
         smallest = 0
+        fits: tuple[bytes, int] | None = None
         for quality in reversed(self.weights.qualities):
-            data = self.compress(picture, quality)
-            if len(data) <= max_bytes:
-                return data, quality
+            data = self._compress(picture, quality, None)
             smallest = min(smallest or len(data), len(data))
+            if len(data) > max_bytes:
+                continue
+            if self.refinement is None:
+                return data, quality
+            # Refined indices are often a little dearer, and worth more than a step of quality.
+            refined = self._compress(picture, quality, self.refinement)
+            if len(refined) <= max_bytes:
+                return refined, quality
+            fits = fits or (data, quality)
+        if fits is not None:
+            return fits
         raise CodecError(f"no quality fits in {max_bytes} bytes: the smallest file has {smallest}")
 
     def decompress(self, data: bytes) -> Tensor:

@@ -18,7 +18,7 @@ def has_fast_bf16() -> bool:
 def for_inference(
     codec: VQGANCodec, device: str | torch.device = "cpu", precision: str = "auto"
 ) -> VQGANCodec:
-    """Prepare a codec for inference, in place.
+    """Prepare a codec for inference, in place; its parameters are frozen.
 
     Codebook and coder stay in fp32: which index a latent gets, and what it costs, does not
     hang on the networks' format more than it must.
@@ -32,7 +32,7 @@ def for_inference(
     Weights are laid out channels-last, but for networks whose convolutions are faster by
     another algorithm, in the default layout (:mod:`.networks.winograd`).
     """
-    codec = codec.to(device).eval()
+    codec = codec.to(device).eval().requires_grad_(False)
     if precision == "auto":
         fast = torch.device(device).type != "cpu" or has_fast_bf16()
         precision = "bf16" if fast else "fp32"

@@ -59,7 +59,7 @@ def untrained_weights(seed: int = 0) -> LadderWeights:
         torch.manual_seed(seed)
         codec = Mao2024VQGANLite(8, DIMENSIONS).eval()
         with torch.no_grad():
-            latents = codec._latent(torch.rand(1, 3, 256, 512))[0].flatten(1).t()
+            latents = codec.latent(torch.rand(1, 3, 256, 512))[0].flatten(1).t()
     tensors = {
         name: value.detach().half()
         for name, value in codec.state_dict().items()

@@ -32,7 +32,7 @@ def new_codec(name: str) -> VQGANCodec:
         else:
             codec = Mao2024VQGANLite(16, latent_channels=4)
     with torch.no_grad():
-        latents = codec._latent(images(64, 64)).permute(0, 2, 3, 1).flatten(0, 2)
+        latents = codec.latent(images(64, 64)).permute(0, 2, 3, 1).flatten(0, 2)
         codec.codebook.weight.copy_(latents[::2])
     codec.update()
     return codec.eval()

@@ -40,6 +40,7 @@ def add_parser(commands: Any) -> None:
         "--target-bytes", type=int, metavar="N", help="best quality of at most N bytes a file"
     )
     jobs.add_coding_argument(parser)
+    jobs.add_refinement_argument(parser)
     parser.add_argument(
         "--ray", nargs="?", const="", metavar="ADDRESS",
         help="spread the work over a Ray cluster, at ADDRESS or the one at hand; existing files "

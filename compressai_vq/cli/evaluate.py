@@ -46,6 +46,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("-f", "--force", action="store_true", help="overwrite an existing file")
     jobs.add_json_argument(parser)
     jobs.add_coding_argument(parser)
+    jobs.add_refinement_argument(parser)
     jobs.add_weights_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -83,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         "description": "complete .cvq files; lpips is AlexNet's",
         "fingerprint": codec.weights.fingerprint.hex(),
         "coding": codec.coding,
+        "refinement_steps": 0 if codec.refinement is None else codec.refinement.steps,
         **_prior(codec),
         "dataset": {"folder": arguments.inputs[0].resolve().name, "images": len(paths) - failed},
         "machine": {
@@ -146,6 +148,7 @@ def _finished_rows(
         "architecture": codec.weights.architecture,
         "fingerprint": codec.weights.fingerprint.hex(),
         "coding": codec.coding,
+        "refinement_steps": 0 if codec.refinement is None else codec.refinement.steps,
         **_prior(codec),
         "device": arguments.device,
         "precision": arguments.precision,

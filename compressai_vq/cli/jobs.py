@@ -90,6 +90,15 @@ def add_coding_argument(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_refinement_argument(parser: argparse.ArgumentParser) -> None:
+    """``--refine``."""
+    parser.add_argument(
+        "--refine", nargs="?", type=_positive, const=True, metavar="STEPS",
+        help="look for indices that decode to a picture closer to the original, in STEPS steps "
+        "(by default 8): much better, and as much slower; decoding is as fast as ever",
+    )  # fmt: skip
+
+
 def plan(inputs: list[Path], output: Path, endings: Iterable[str], ending: str) -> list[Job]:
     """Pair the inputs with output files; folders are searched and keep their layout.
 

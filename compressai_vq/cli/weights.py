@@ -12,6 +12,7 @@ from ..file_codec import FileCodec
 from ..ladder_weights import LadderWeights
 from ..pretrained import pretrained_weights
 from ..prior.prior_weights import PriorWeights
+from ..refinement import STEPS, Refinement
 from ..zoo import ENTRY_POINTS
 
 DEFAULT_ARCHITECTURE = "mao2024-vqgan-lite"
@@ -21,8 +22,8 @@ def file_codec(arguments: argparse.Namespace, architecture: str | None = None) -
     """The codec for ``-a``, ``--weights``, ``--prior``, ``--coding`` and the device.
 
     Args:
-        arguments: parsed ones of ``jobs.add_weights_arguments`` and, where a command has it, of
-            ``jobs.add_coding_argument``.
+        arguments: parsed ones of ``jobs.add_weights_arguments`` and, where a command has them,
+            of ``jobs.add_coding_argument`` and ``jobs.add_refinement_argument``.
         architecture: what to use when ``-a`` and ``--weights`` are not given.
 
     Raises:
@@ -45,7 +46,11 @@ def file_codec(arguments: argparse.Namespace, architecture: str | None = None) -
     else:
         weights = pretrained_weights(asked or architecture or DEFAULT_ARCHITECTURE)
     prior = None if arguments.prior is None else PriorWeights.load(arguments.prior)
-    return FileCodec(weights, arguments.device, arguments.precision, prior, coding)
+    steps = getattr(arguments, "refine", None)
+    refinement = None
+    if steps is not None:
+        refinement = Refinement(STEPS if steps is True else steps, arguments.device)
+    return FileCodec(weights, arguments.device, arguments.precision, prior, coding, refinement)
 
 
 def asked_qualities(text: str, weights: LadderWeights) -> list[int]:

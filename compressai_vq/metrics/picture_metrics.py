@@ -59,7 +59,9 @@ class PictureMetrics:
             if name not in NAMES:
                 raise CodecError(f"no metric {name!r}; there are {', '.join(NAMES)}")
         # Faster than in the default layout.
-        self._nets = {name: channels_last(_load(name, allow_download)) for name in self.names}
+        self._nets = {
+            name: channels_last(load_metric(name, allow_download)) for name in self.names
+        }
 
     def against(self, original: Tensor) -> Comparison:
         """Compute an original's features.
@@ -171,7 +173,17 @@ class _DISTSAgainst:
         return _Statistics(features, mean, variance)
 
 
-def _load(name: str, allow_download: bool) -> nn.Module:
+def load_metric(name: str, allow_download: bool = True) -> nn.Module:
+    """A metric's network, frozen, as its package has it.
+
+    Args:
+        name: one of :data:`NAMES`.
+        allow_download: whether a backbone may be fetched when the cache has none.
+
+    Raises:
+        CodecError: when the backbone cannot be had, and for ``dists`` when its package is not
+            installed.
+    """
     if name == "lpips":
         return load_lpips("alex", allow_download)
     if name == "lpips-vgg":

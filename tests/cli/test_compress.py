@@ -8,8 +8,11 @@ import pytest
 from PIL import Image
 
 from compressai_vq.container import Container
+from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
+from compressai_vq.metrics import backbones
 from compressai_vq.picture import read_picture, write_picture
+from compressai_vq.refinement import Refinement
 
 from ..fixtures import photograph
 from .conftest import Run, files_below
@@ -28,6 +31,46 @@ def test_one_file(run: Run, photographs: Path, weights_file: Path, codec: FileCo
 def test_default_quality_is_the_best(run: Run, photographs: Path, weights_file: Path) -> None:
     run("compress", photographs / "china.png", "-o", photographs, "--weights", weights_file)
     assert Container.from_bytes((photographs / "china.cvq").read_bytes()).quality == 9
+
+
+def test_refined_files(run: Run, photographs: Path, weights_file: Path, codec: FileCodec) -> None:
+    try:
+        refinement = Refinement(2, allow_download=False)
+    except CodecError as error:
+        pytest.skip(f"tests download nothing: {error}")
+    source, target = photographs / "china.png", photographs / "out.cvq"
+    result = run("compress", source, "-o", target, "--refine", 2, "--weights", weights_file)
+    assert (result.code, result.err) == (0, "")
+    refining = FileCodec(codec.weights, refinement=refinement)
+    assert target.read_bytes() == refining.compress(photograph(64, 96), 9)
+
+
+@pytest.mark.parametrize("steps", ["0", "-1", "2.5", "photo.png"])
+def test_steps_that_are_no_number_of_steps(
+    run: Run, photographs: Path, steps: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run("compress", photographs, "-o", photographs / "out", f"--refine={steps}")
+    assert stopped.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.endswith(f"argument --refine: {steps} is not a number above 0")
+    assert not (photographs / "out").exists()
+
+
+def test_refinement_without_its_networks_is_one_line(
+    run: Run, photographs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setenv("COMPRESSAI_VQ_CACHE", str(tmp_path / "cache"))
+    for way in ("_from_torchvision", "_from_archive"):
+        monkeypatch.setattr(backbones, way, fail)
+    result = run("compress", photographs / "china.png", "-o", photographs / "out.cvq", "--refine")
+    assert result.code == 2
+    (line,) = result.errors
+    assert "no alexnet backbone for LPIPS/DISTS" in line
+    assert not (photographs / "out.cvq").exists()
 
 
 def test_folder_keeps_its_layout(

@@ -30,7 +30,7 @@ def codec() -> Mao2024VQGANLite:
             # do, and to every channel, for norms of constants would hide what is missing.
             if name.startswith(("encoder.", "decoder.")):
                 parameter.data.add_(0.02 * torch.randn_like(parameter))
-        latents = codec._latent(photograph(160, 240)[None])[0].flatten(1).t()
+        latents = codec.latent(photograph(160, 240)[None])[0].flatten(1).t()
         codec.codebook.weight.data = latents[torch.randperm(len(latents))[:SIZE]].detach()
     return codec
 

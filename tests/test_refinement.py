@@ -1,0 +1,186 @@
+"""Refined indices: closer pictures, files as any others."""
+
+from __future__ import annotations
+
+import functools
+import threading
+
+import pytest
+import torch
+from torch import Tensor
+
+from compressai_vq import refinement
+from compressai_vq.architectures import Mao2024VQGAN
+from compressai_vq.codec import VQGANCodec
+from compressai_vq.errors import CodecError
+from compressai_vq.file_codec import FileCodec
+from compressai_vq.metrics.picture_metrics import NAMES, PictureMetrics
+from compressai_vq.precision import for_inference
+from compressai_vq.pretrained import pretrained_weights
+from compressai_vq.refinement import Refinement
+from compressai_vq.tiles import Region, whole
+
+from .fixtures import noise, photograph, untrained_codec
+from .taming_reference import one_thread  # noqa: F401
+
+HEIGHT, WIDTH = 76, 108  # neither is a multiple of 16
+
+
+@functools.cache
+def _refinement(steps: int = 4) -> Refinement:
+    try:
+        return Refinement(steps, allow_download=False)
+    except CodecError as error:
+        pytest.skip(f"tests download nothing: {error}")
+
+
+@functools.cache
+def _shipped() -> FileCodec:
+    return FileCodec(pretrained_weights("mao2024-vqgan-lite"))
+
+
+@functools.cache
+def _metrics() -> PictureMetrics:
+    return PictureMetrics(NAMES, allow_download=False)
+
+
+def _distances(codec: VQGANCodec, picture: Tensor, *maps: Tensor) -> list[dict[str, float]]:
+    measure = _metrics().against(picture)
+    height, width = picture.shape[1:]
+    return [measure(codec.paint(indices, height, width)) for indices in maps]
+
+
+# Few codewords lie far apart: a latent needs more steps to the next one.
+@pytest.mark.parametrize(("quality", "steps"), [(1, 8), (9, 4)])
+def test_pictures_come_closer_by_every_metric(quality: int, steps: int) -> None:
+    codec, picture = _shipped().codec(quality), photograph(HEIGHT, WIDTH)
+    found = _refinement(steps).indices(codec, picture)
+    nearest = codec.encode(picture[None])[0]
+    assert found.shape == nearest.shape and found.dtype == torch.int64
+    assert found.min() >= 0 and found.max() < len(codec.codebook.weight)
+    refined, before = _distances(codec, picture, found, nearest)
+    for name in NAMES:
+        assert refined[name] < before[name]
+    # Indices that the prior expects less are a little dearer, not all of what it saves.
+    sizes = [len(_shipped()._coder(quality, "prior").write(m[None], "prior")[0])
+             for m in (found, nearest)]  # fmt: skip
+    assert sizes[0] <= 1.3 * sizes[1]
+
+
+def test_files_are_as_any_others() -> None:
+    picture = photograph(HEIGHT, WIDTH)
+    weights = _shipped().weights
+    data = FileCodec(weights, refinement=_refinement()).compress(picture, 5)
+    indices = _refinement().indices(_shipped().codec(5), picture)
+    assert torch.equal(_shipped().decompress(data), _shipped().paint(indices, 5, WIDTH, HEIGHT))
+
+
+def test_it_is_the_same_every_time_and_in_any_mode() -> None:
+    codec, picture = _shipped().codec(5), photograph(HEIGHT, WIDTH)
+    expected = _refinement().indices(codec, picture)
+    with torch.inference_mode():
+        assert torch.equal(_refinement().indices(codec, picture), expected)
+    found: list[Tensor] = []
+    thread = threading.Thread(target=lambda: found.append(_refinement().indices(codec, picture)))
+    thread.start()
+    thread.join()
+    assert torch.equal(found[0], expected)
+    assert not any(parameter.requires_grad for parameter in codec.parameters())
+
+
+def test_nearest_codewords_where_nothing_is_to_be_refined() -> None:
+    codec = _shipped().codec(5)
+    for steps, size in ((0, (HEIGHT, WIDTH)), (2, (63, 200)), (2, (1, 1))):
+        picture = photograph(*size)
+        found = _refinement(steps).indices(codec, picture)
+        assert torch.equal(found, codec.encode(picture[None])[0])
+
+
+def test_without_steps_no_backbone_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("a metric was loaded")
+
+    monkeypatch.setattr("compressai_vq.metrics.picture_metrics.load_metric", fail)
+    assert Refinement(0).steps == 0
+    with pytest.raises(AssertionError, match="was loaded"):
+        Refinement(1)
+
+
+def test_large_pictures_are_refined_window_by_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec, picture = _shipped().codec(9), photograph(100, 170)
+    nearest = codec.encode(picture[None])[0]
+    seen: list[tuple[Region, Region]] = []
+    whole_window = Refinement._window
+
+    def window(
+        self: Refinement,
+        codec: VQGANCodec,
+        picture: Tensor,
+        indices: Tensor,
+        tile: refinement.Tile,
+    ) -> Tensor:
+        # Those before have changed, those behind not yet.
+        rest = torch.ones_like(indices, dtype=torch.bool)
+        for inner, _ in seen:
+            rest[inner.slices()] = False
+        assert torch.equal(indices[rest], nearest[rest])
+        seen.append((tile.inner, tile.outer))
+        return whole_window(self, codec, picture, indices, tile)
+
+    monkeypatch.setattr(Refinement, "_window", window)
+    monkeypatch.setattr(refinement, "WINDOW", 7)
+    found = _refinement().indices(codec, picture)
+    assert len(seen) == 2
+    assert all(outer == inner.grown(4, whole(7, 11)) for inner, outer in seen)
+    for inner, _ in seen:
+        assert not torch.equal(found[inner.slices()], nearest[inner.slices()])
+    refined, before = _distances(codec, picture, found, nearest)
+    for name in NAMES:
+        assert refined[name] < before[name]
+
+
+def test_the_other_architecture_is_refined_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refinement, "WINDOW", 2)
+    torch.manual_seed(0)
+    codec = for_inference(Mao2024VQGAN(64, 32, width=32), precision="fp32")
+    picture = photograph(64, 80)
+    with torch.no_grad():
+        latents = codec.latent(noise(64, 64)[None]).flatten(2)[0].t()
+        codec.codebook.weight.copy_(latents.repeat(4, 1)[:64])
+    found = _refinement().indices(codec, picture)
+    assert found.shape == (4, 5)
+    assert found.max() < 64
+
+
+def test_negative_steps_are_refused() -> None:
+    with pytest.raises(CodecError, match="-1 steps of refinement: 0 or more"):
+        Refinement(-1)
+
+
+class _Dearer(Refinement):
+    """The rarest codeword everywhere, whatever the picture."""
+
+    def indices(self, codec: VQGANCodec, picture: Tensor) -> Tensor:
+        """A map of one index."""
+        everything = torch.arange(len(codec.codebook.weight))[None, None]
+        rarest = codec.index_coder(everything).argmin()
+        return rarest.expand(codec.encode(picture[None])[0].shape)
+
+
+def test_what_must_fit_is_refined_where_that_fits() -> None:
+    picture = photograph(128, 192)
+    plain, codec = untrained_codec(), FileCodec(untrained_codec().weights, refinement=_Dearer(0))
+    nearest = {quality: plain.compress(picture, quality) for quality in range(1, 10)}
+    refined = {quality: codec.compress(picture, quality) for quality in range(1, 10)}
+    assert all(len(refined[quality]) > len(nearest[quality]) for quality in nearest)
+    assert codec.compress_to_fit(picture, 10**9) == (refined[9], 9)
+    size = len(refined[9]) - 1
+    best = max(q for q in refined if max(len(refined[q]), len(nearest[q])) <= size)
+    assert codec.compress_to_fit(picture, size) == (refined[best], best)
+    # Where no refined file fits, a plain one is better than none.
+    size = min(map(len, refined.values())) - 1
+    fitting = [q for q in nearest if len(nearest[q]) <= size]
+    assert fitting, "the smallest plain file fits"
+    assert codec.compress_to_fit(picture, size) == (nearest[max(fitting)], max(fitting))
+    with pytest.raises(CodecError, match="no quality fits in 10 bytes"):
+        codec.compress_to_fit(picture, 10)
