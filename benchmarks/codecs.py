@@ -27,11 +27,14 @@ from compressai_vq.file_codec import FileCodec
 from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.pretrained import pretrained_weights
 from compressai_vq.prior.prior_weights import PriorWeights, packaged_prior
+from compressai_vq.refinement import STEPS, Refinement
 from plugins.still_codecs.still_picture import StillPictureCodec
 
 OURS = "mao2024-vqgan-lite"
 BY_PRIOR = f"{OURS}-prior"  # the same pictures in smaller files, as they are written by default
+REFINED = f"{OURS}-refined"  # indices looked for by the decoder's pictures, coded by the prior
 UNFINETUNED_VARIABLE = "COMPRESSAI_VQ_UNFINETUNED"
+REFINED_QUALITIES = (1, 5, 9)  # a picture of 0.4 megapixels takes minutes on a slow core
 NO_WEIGHTS = "no public runnable weights"
 
 
@@ -77,10 +80,14 @@ class OurCodec(StillPictureCodec):
     """The index prior's fingerprint, 64 hexadecimal digits, where it codes."""
 
     def __init__(
-        self, weights: LadderWeights, description: str, prior: PriorWeights | None = None
+        self,
+        weights: LadderWeights,
+        description: str,
+        prior: PriorWeights | None = None,
+        refinement: Refinement | None = None,
     ) -> None:
         coding = FREQUENCIES if prior is None else PRIOR
-        self._codec = FileCodec(weights, prior=prior, coding=coding)
+        self._codec = FileCodec(weights, prior=prior, coding=coding, refinement=refinement)
         if prior is not None:
             self.prior = prior.fingerprint.hex()
             description += f" {self.prior[:16]}"
@@ -142,10 +149,22 @@ def _ours(sources: Sources) -> StillPictureCodec:
 
 def _by_prior(sources: Sources) -> StillPictureCodec:
     weights = pretrained_weights(OURS)
+    return OurCodec(weights, "index prior", _packaged(weights))
+
+
+def _packaged(weights: LadderWeights) -> PriorWeights:
     path = packaged_prior(weights)
     if path is None:
         raise CodecError("the package has no index prior of its weights")
-    return OurCodec(weights, "index prior", PriorWeights.load(path))
+    return PriorWeights.load(path)
+
+
+def _refined(sources: Sources) -> StillPictureCodec:
+    weights = pretrained_weights(OURS)
+    description = f"indices refined in {STEPS} steps, index prior"
+    codec = OurCodec(weights, description, _packaged(weights), Refinement(STEPS))
+    codec.qualities = list(REFINED_QUALITIES)
+    return codec
 
 
 def _unfinetuned(sources: Sources) -> StillPictureCodec:
@@ -225,6 +244,7 @@ def _without_weights(sources: Sources) -> StillPictureCodec:
 CODECS: dict[str, Entry] = {
     OURS: Entry("Ours", _ours),
     BY_PRIOR: Entry("Ours, by the index prior", _by_prior),
+    REFINED: Entry("Ours, refined, by the index prior", _refined),
     f"{OURS}-unfinetuned": Entry("Ours, without fine-tuning", _unfinetuned),
     f"{OURS}-uniform": Entry("Ours, uniform frequencies", _uniform),
     "vvc": Entry("VVC (libvvenc)", _vvc),

@@ -1,9 +1,11 @@
 """What the shipped weights make of eight images, at the ends and the middle of the ladder.
 
     python -m benchmarks.sheet KODAK -o benchmarks/results/kodak-sheet.jpg
+    python -m benchmarks.sheet KODAK --files out/streams/kodak/mao2024-vqgan-lite-refined -o ...
 
 The images are those that divide the folder, in the order of names, into nine equal parts.
-Captions give the size of the complete file, by the package's default coding.
+Captions give the size of the complete file, by the package's default coding; ``--files`` takes
+those that ``benchmarks.compare`` has left.
 """
 
 from __future__ import annotations
@@ -29,13 +31,16 @@ QUALITIES = (1, 5, 9)
 IMAGES = 8
 
 
-def tiles_of(path: Path, codec: FileCodec) -> list[tuple[Tensor, str]]:
-    """An original and its reconstructions with their captions."""
+def tiles_of(path: Path, codec: FileCodec, files: Path | None = None) -> list[tuple[Tensor, str]]:
+    """An original and its reconstructions, of files that there are or new ones, with captions."""
     picture = read_picture(path, codec.max_pixels)
     pixels = picture.shape[1] * picture.shape[2]
     tiles = [(_wide(picture), path.stem)]
     for quality in QUALITIES:
-        data = codec.compress(picture, quality)
+        if files is None:
+            data = codec.compress(picture, quality)
+        else:
+            data = (files / f"{path.stem}.q{quality}.cvq").read_bytes()
         caption = f"q{quality}, {len(data)} bytes, {8 * len(data) / pixels:.4f} bpp"
         tiles.append((_wide(codec.decompress(data)), caption))
     return tiles
@@ -54,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sheet", description=__doc__)
     parser.add_argument("folder", type=Path, help="images")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.jpg")
+    parser.add_argument("--files", type=Path, metavar="FOLDER", help="of IMAGE.qQUALITY.cvq")
     parser.add_argument("--width", type=int, default=360, help="of a picture, in pixels")
     arguments = parser.parse_args(argv)
     try:
@@ -61,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         tiles = [
             tile
             for path in chosen(images_of(arguments.folder), IMAGES)
-            for tile in tiles_of(path, codec)
+            for tile in tiles_of(path, codec, arguments.files)
         ]
     except (CodecError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

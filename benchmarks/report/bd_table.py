@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.codecs import BY_PRIOR, OURS
+from benchmarks.codecs import BY_PRIOR, OURS, REFINED
 from compressai_vq.metrics.bjontegaard import BjontegaardDelta, bd_metric, bd_rate
 
 from .baselines import MARKS
 from .published import Published, PublishedRow
 from .results import Curve, dataset_title
 from .tables import NOTHING, Table, signed
+
+_WAYS = {OURS: "frequencies", BY_PRIOR: "prior", REFINED: "refined"}
 
 
 def bd_table(
@@ -30,17 +32,20 @@ def bd_table(
         published: the paper's figures.
         trained: codec to a sentence on its training, for the notes.
     """
-    trained, rows, done = trained or {}, [], {OURS, BY_PRIOR}
-    ours = [key for key in (OURS, BY_PRIOR) if key == OURS or key in curves]
+    trained, rows, done = trained or {}, [], set(_WAYS)
+    ours = [key for key in _WAYS if key == OURS or key in curves]
+    columns = ["BD-rate", "overlap", "BD-LPIPS", "overlap"]
+    if len(ours) > 1:
+        columns = [f"{name}, {_WAYS[key]} (overlap)" for name in columns[::2] for key in ours]
 
     def measured(key: str) -> list[str]:
         cells = [_measured(curves, our, key) for our in ours]
         if len(cells) == 1:
             return cells[0]
-        # Both ways of coding side by side, each with its overlap: the table stays narrow.
+        # All ways side by side, each with its overlap: the table stays narrow.
         return [
             value if share == NOTHING else f"{value} ({share})"
-            for value, share in [(both[at], both[at + 1]) for at in (0, 2) for both in cells]
+            for value, share in [(each[at], each[at + 1]) for at in (0, 2) for each in cells]
         ]
 
     asked = [key for row in published.table(dataset) for key in row.codecs]
@@ -53,14 +58,10 @@ def bd_table(
             rows.append([labels[key], *measured(key), *_published(row)])
         if not run:
             why = row.reason or "not run"
-            rows.append([row.baseline, why, *[NOTHING] * 3, *_published(row)])
+            rows.append([row.baseline, why, *[NOTHING] * (len(columns) - 1), *_published(row)])
     for key in curves:
         if key not in done:
             rows.append([labels[key], *measured(key), NOTHING, NOTHING])
-    columns = ["BD-rate", "overlap", "BD-LPIPS", "overlap"]
-    if BY_PRIOR in ours:
-        ways = ("frequencies", "prior")
-        columns = [f"{name}, {way} (overlap)" for name in columns[::2] for way in ways]
     title = published.set_title(dataset)
     notes = [
         "Below 0 our codec is better: fewer bits at equal LPIPS (AlexNet), or lower LPIPS at "
@@ -74,6 +75,12 @@ def bd_table(
         notes.append(
             "Our indices are coded by learned frequencies, as in the paper, or by the index "
             "prior, which is the default: the same pictures in smaller files."
+        )
+    if REFINED in ours:
+        rates = len(curves[REFINED].means["bpp"])
+        notes.append(
+            f"Refined: at {rates} of the rates, with indices that `--refine` found, by the prior; "
+            "it looks for a low sum of LPIPS, by AlexNet and by VGG16, DISTS and L1."
         )
     if title:
         other = "" if published.has_same_images(dataset) else " (other images than here)"

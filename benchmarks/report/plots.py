@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from benchmarks.codecs import BY_PRIOR, OURS
+from benchmarks.codecs import BY_PRIOR, OURS, REFINED
 
 from .published import Published, PublishedCurve
 from .results import METRICS, Curve, Metric, Points, dataset_title
@@ -27,7 +27,8 @@ _COLOURS = (
     "#3fa7a0",
 )
 _OURS_COLOUR = "#d5482b"
-_SYMBOLS = ("square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star", "hexagon")
+_OURS_SYMBOLS = {BY_PRIOR: "circle", OURS: "circle-open", REFINED: "star"}
+_SYMBOLS = ("square", "diamond", "triangle-up", "cross", "x", "triangle-down", "hexagon")
 _KNOWN = ("vvc", "hevc", "mao2024-vqgan-lite-unfinetuned", "avif", "jpegxl", "hific-lowrate",
           "cheng2020-lowrate", "mao2024-vqgan-lite-uniform", "bpg", "vtm")  # fmt: skip
 _TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -74,7 +75,7 @@ def rd_plots(dataset: str, curves: dict[str, Curve], published: Published) -> li
 
 def colour(codec: str) -> str:
     """A codec's colour, the same in every plot."""
-    if codec in (OURS, BY_PRIOR):
+    if codec in _OURS_SYMBOLS:
         return _OURS_COLOUR
     position = _KNOWN.index(codec) if codec in _KNOWN else sum(codec.encode())
     return _COLOURS[position % len(_COLOURS)]
@@ -122,8 +123,7 @@ def _figure(
 
 
 def _measured(curve: Curve, metric: Metric, points: Points) -> go.Scatter:
-    own = {BY_PRIOR: "circle", OURS: "circle-open"}
-    ours = curve.codec in own
+    ours = curve.codec in _OURS_SYMBOLS
     position = _KNOWN.index(curve.codec) if curve.codec in _KNOWN else len(curve.codec)
     return go.Scatter(
         x=points.bpp,
@@ -132,7 +132,7 @@ def _measured(curve: Curve, metric: Metric, points: Points) -> go.Scatter:
         mode="lines+markers",
         line={"color": colour(curve.codec), "width": 3 if ours else 1.8},
         marker={
-            "symbol": own.get(curve.codec, _SYMBOLS[position % len(_SYMBOLS)]),
+            "symbol": _OURS_SYMBOLS.get(curve.codec, _SYMBOLS[position % len(_SYMBOLS)]),
             "size": 8 if ours else 7,
         },
         customdata=[[f"{quality:g}"] for quality in points.quality],

@@ -1,8 +1,8 @@
-"""Our qualities one by one: shipped, without fine-tuning, and as published."""
+"""Our qualities one by one: shipped, refined, without fine-tuning, and as published."""
 
 from __future__ import annotations
 
-from benchmarks.codecs import OURS
+from benchmarks.codecs import OURS, REFINED
 from compressai_vq.metrics.bjontegaard import bd_rate
 
 from .published import Published
@@ -29,7 +29,8 @@ def quality_table(dataset: str, curves: dict[str, Curve], published: Published) 
     metrics = {metric.key: metric for metric in METRICS}
     rows, notes = [], []
     ours = curves[OURS].points("lpips")
-    for key in (OURS, UNFINETUNED):
+    refined = curves[REFINED].points("lpips") if REFINED in curves else None
+    for key in (OURS, REFINED, UNFINETUNED):
         if key not in curves:
             continue
         means = curves[key].means
@@ -48,6 +49,8 @@ def quality_table(dataset: str, curves: dict[str, Curve], published: Published) 
             for n, (bpp, lpips) in enumerate(zip(paper.bpp, paper.values, strict=True), 1):
                 rows.append([curve.label, str(n), f"{bpp:.4f}", f"{lpips:.2f}", *[NOTHING] * 4])
             notes.append(_against(curve.label, paper, ours))
+            if refined is not None:
+                notes.append(_against(curve.label, paper, refined, "of ours, refined,"))
     titles = [metrics[name].title for name in _COLUMNS]
     return Table(
         name=f"quality-{dataset}",
@@ -58,7 +61,7 @@ def quality_table(dataset: str, curves: dict[str, Curve], published: Published) 
     )
 
 
-def _against(label: str, anchor: Points, ours: Points) -> str:
+def _against(label: str, anchor: Points, ours: Points, whose: str = "of ours") -> str:
     delta = bd_rate(anchor.bpp, anchor.values, ours.bpp, ours.values, lower_is_better=True)
     value = "no overlap" if delta.value is None else signed(delta.value, 1, "%")
-    return f"BD-rate on LPIPS of ours against “{label}”: {value} (overlap {delta.overlap:.0%})."
+    return f"BD-rate on LPIPS {whose} against “{label}”: {value} (overlap {delta.overlap:.0%})."

@@ -16,6 +16,7 @@ from tests.fixtures import photograph
 SHAPES = {
     "mao2024-vqgan-lite": ("ours", 0.012, 0.043, 0.48, 0.34),
     "mao2024-vqgan-lite-prior": ("ours, by the prior", 0.01, 0.032, 0.48, 0.34),
+    "mao2024-vqgan-lite-refined": ("ours, refined", 0.011, 0.035, 0.4, 0.3),
     "mao2024-vqgan-lite-unfinetuned": ("ours, without fine-tuning", 0.012, 0.043, 0.55, 0.36),
     "vvc": ("VVC (libvvenc, medium)", 0.012, 0.2, 0.66, 0.20),
     "hevc": ("HEVC intra (x265, 4:4:4), as in BPG", 0.02, 0.25, 0.72, 0.28),

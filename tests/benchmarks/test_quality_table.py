@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.codecs import OURS
+from benchmarks.codecs import OURS, REFINED
 from benchmarks.report.published import Published
 from benchmarks.report.quality_table import UNFINETUNED, quality_table
 from benchmarks.report.results import Curve
@@ -28,6 +28,18 @@ def test_rows_and_bd_rates() -> None:
     assert [float(row[3]) for row in table.rows[8:]] == paper.values["lpips"]
     assert "\N{MINUS SIGN}50.0 % (overlap 100%)" in table.notes[0]
     assert len(table.notes) == 2
+
+
+def test_refined_rows_lie_behind_the_plain_ones() -> None:
+    half = [rate / 2 for rate in BPP]
+    curves = {OURS: _curve(OURS, BPP), REFINED: _curve(REFINED, half)}
+    published = Published()
+    table = quality_table("kodak", curves, published)
+    assert table is not None
+    assert [row[0] for row in table.rows[:8]] == [f"label of {key}" for key in curves for _ in BPP]
+    assert "+100.0 % (overlap 100%)" in table.notes[0]
+    against = [note.partition(" against ")[0] for note in table.notes[1:]]
+    assert against == ["BD-rate on LPIPS of ours", "BD-rate on LPIPS of ours, refined,"]
 
 
 def test_nothing_without_ours() -> None:

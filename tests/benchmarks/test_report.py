@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from benchmarks.codecs import BY_PRIOR, OURS, OurCodec
+from benchmarks.codecs import BY_PRIOR, OURS, REFINED, OurCodec
 from benchmarks.report.__main__ import RESULTS, main
 from benchmarks.report.bd_table import bd_table
 from benchmarks.report.build import build_report, tables
@@ -153,6 +153,22 @@ def test_table_1_has_both_ways_of_coding_where_both_were_run(folder: Path) -> No
             assert row[1] == f"{one[1]} ({one[2]})" and row[3] == f"{one[3]} ({one[4]})"
     frequencies, prior = cells(table, "VVC")[1:3]
     assert float(prior.split()[0][1:]) > float(frequencies.split()[0][1:])  # both below 0
+
+
+def test_table_1_has_refined_indices_as_a_third_way(folder: Path) -> None:
+    write_results(folder, "kodak", [BY_PRIOR, REFINED], ["a", "b"])
+    curves = load_results(folder)["kodak"]
+    table = bd_table("kodak", curves, Published())
+    ways = ("frequencies", "prior", "refined")
+    names = [f"{name}, {way} (overlap)" for name in ("BD-rate", "BD-LPIPS") for way in ways]
+    assert table.columns[1:7] == names
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    assert not any(row[0] == curves[REFINED].label for row in table.rows)
+    assert any("`--refine`" in note for note in table.notes)
+    two = bd_table("kodak", {k: v for k, v in curves.items() if k != REFINED}, Published())
+    assert not any("`--refine`" in note for note in two.notes)
+    vvc = cells(table, "VVC")
+    assert [vvc[1], vvc[2], vvc[4], vvc[5]] == cells(two, "VVC")[1:5]
 
 
 def test_retrained_baselines_say_how_long_they_were_trained(folder: Path) -> None:
