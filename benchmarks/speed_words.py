@@ -85,8 +85,8 @@ def _notes(report: dict[str, Any]) -> str:
         "a process of its own, in turns, after a warm-up. Peak memory is of ours and theirs"
         ", without the programs that VVC starts.",
         f"Share of the time outside the networks: {outside} (aim: under 10 % by frequencies).",
-        "FLOP/s of the lite networks as a share of a large bf16 matrix product's on the same "
-        f"cores: {arithmetic} (aim: 40 %).",
+        "FLOP/s of the lite networks as a share of a large matrix product's in "
+        f"{report['lite_dtype']} on the same cores: {arithmetic} (aim: 40 %).",
     ]
     if "fidelity" in report:
         fidelity = report["fidelity"]

@@ -17,7 +17,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 OURS = ("lite", "lite-prior", "mao2024-vqgan")
 Run = Callable[[], dict[str, Any]]
@@ -72,6 +75,7 @@ def _lite(arguments: argparse.Namespace) -> Run:
     networks = codec.codec(arguments.quality)
     x = to_unit(picture)
     flops = _count(lambda: networks.decode(networks.encode(x)))
+    number_format = next(networks.decoder.parameters()).dtype
     clock = _Clock()
     for network in (networks.encoder, networks.decoder):
         network.register_forward_pre_hook(clock.start)
@@ -90,7 +94,7 @@ def _lite(arguments: argparse.Namespace) -> Run:
             "outside_share": 1 - inside / seconds,
             "bytes": len(data),
             "flops": flops,
-            "matmul_flops_per_second": _matmul(),
+            "matmul_flops_per_second": _matmul(number_format),
         }
 
     return run
@@ -120,11 +124,11 @@ def _count(work: Callable[[], Any]) -> int:
 _SIDE = 2048
 
 
-def _matmul() -> float:
-    """FLOP/s of a large bf16 matrix product: the best of three."""
+def _matmul(number_format: torch.dtype) -> float:
+    """FLOP/s of a large matrix product: the best of three."""
     import torch
 
-    a = torch.ones(_SIDE, _SIDE, dtype=torch.bfloat16)
+    a = torch.ones(_SIDE, _SIDE, dtype=number_format)
     best = float("inf")
     for _ in range(3):
         started = time.perf_counter()
