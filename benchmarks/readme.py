@@ -214,6 +214,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "ablations": ablations,
     "against": against,
     "prior": prior,
+    "refined": refined,
     "loss": told("loss.json", loss_table),
     "netem": told("netem.json", netem_sentence),
     "packet_fuzz": told("packet-fuzz.json", fuzz_sentence),
