@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
 from .codec import VQGANCodec
@@ -13,6 +15,14 @@ def has_fast_bf16() -> bool:
     """Whether this CPU multiplies bf16 in hardware (AVX-512 BF16 or AMX)."""
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in probes)
+
+
+def for_training(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
+    """Lightning's name for the number format of training: bf16 where the device is fast at it.
+
+    CPUs without it compute in bf16 all the same, far slower than in fp32.
+    """
+    return "bf16-mixed" if accelerator != "cpu" or has_fast_bf16() else "32-true"
 
 
 def for_inference(

@@ -8,7 +8,7 @@ import torch
 from compressai_vq import precision
 from compressai_vq.architectures import Mao2024VQGAN, Mao2024VQGANLite
 from compressai_vq.codec import VQGANCodec
-from compressai_vq.precision import for_inference
+from compressai_vq.precision import for_inference, for_training
 
 
 def _dtype(codec: VQGANCodec) -> torch.dtype:
@@ -26,6 +26,15 @@ def test_auto_uses_bf16_where_the_cpu_is_fast_at_it(
     # Of taming's networks the small sizes, which matter most, stay in fp32.
     assert formats["net.up.0.block.0.conv1.weight"] == expected
     assert formats["net.mid.block_1.conv1.weight"] == torch.float32
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_training_is_in_bf16_where_the_device_is_fast_at_it(
+    fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "has_fast_bf16", lambda: fast)
+    assert for_training("cpu") == ("bf16-mixed" if fast else "32-true")
+    assert for_training("cuda") == "bf16-mixed"
 
 
 def test_codebook_and_frequencies_stay_in_fp32() -> None:

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 
 from ..errors import CodecError
 from ..ladder_weights import LadderWeights
+from ..precision import for_training
 from .config import TrainingConfig
 from .export import export
 from .ladder import Ladder
@@ -84,7 +85,7 @@ def make_fabric(accelerator: str, devices: int, nodes: int) -> Fabric:
         devices=local,
         num_nodes=max(nodes, world // local),
         strategy="ddp" if world > 1 else "auto",
-        precision="bf16-mixed",
+        precision=for_training(accelerator),
     )
     fabric.launch()
     return fabric

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from ..machine import cpu_name
 from ..networks.grain import PERIOD, Corner
 from ..networks.memory_layout import channels_last
+from ..precision import for_training
 from .adversary import Adversary
 from .config import TrainingConfig
 from .ladder import Ladder, LadderOutput
@@ -35,8 +36,8 @@ from .validation import Validation
 
 
 def single_process(accelerator: str = "cpu") -> Fabric:
-    """Fabric on one device, in bf16 where tensors meet."""
-    return Fabric(accelerator=accelerator, devices=1, precision="bf16-mixed")
+    """Fabric on one device, in bf16 where tensors meet and the device is fast at it."""
+    return Fabric(accelerator=accelerator, devices=1, precision=for_training(accelerator))
 
 
 class TrainingRun:

@@ -17,16 +17,14 @@ class IndexMaps:
 
     Args:
         weights: the codec's weights.
-        device: where its encoder runs, in bf16.
+        device: where its encoder runs, in bf16 if it is fast at that.
     """
 
     def __init__(self, weights: LadderWeights, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
         self.fingerprint = weights.fingerprint
         self.rates = [quality - 1 for quality in weights.qualities]
-        self.codecs = {
-            rate: for_inference(weights.codec(rate + 1), device, "bf16") for rate in self.rates
-        }
+        self.codecs = {rate: for_inference(weights.codec(rate + 1), device) for rate in self.rates}
 
     def codewords(self) -> dict[int, Tensor]:
         """Each rate's codebook, fp32 (K, D)."""
