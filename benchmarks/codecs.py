@@ -139,7 +139,7 @@ def uniform(weights: LadderWeights) -> LadderWeights:
     # A fingerprint of its own: neither can decode the other's files.
     changed = hashlib.sha256(weights.fingerprint + b"uniform").digest()
     return dataclasses.replace(
-        weights, tensors=tensors, calibration="uniform", fingerprint=changed
+        weights, tensors=tensors, calibration="uniform", fingerprint=changed, decodes=b""
     )
 
 

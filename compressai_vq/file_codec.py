@@ -205,7 +205,7 @@ class FileCodec:
         """The 2 bytes that files of this coding carry."""
         if coding == PRIOR and self.prior is not None:
             return self.prior.joint_fingerprint[:2]
-        return self.weights.fingerprint[:2]
+        return self.weights.image_fingerprint[:2]
 
     def _check_size(self, width: int, height: int) -> None:
         if width * height > self.max_pixels:

@@ -5,9 +5,11 @@
     encoder.*, decoder.*          the networks, shared by all rates
     codebooks.{1..9}              codewords (K, D)
     log2_frequencies.{1..9}       how often each is used, fp32 (K,), in bits
-    metadata, as JSON: architecture, calibration ("counted on ..." or "uniform")
+    metadata, as JSON: architecture, calibration ("counted on ..." or "uniform"), decodes (only
+        where the encoder is all that is new: the fingerprint of the weights that it was made for)
 
-A file is known by its fingerprint, the SHA-256 of its bytes.
+A file is known by its fingerprint, the SHA-256 of its bytes.  Compressed images carry that of the
+weights whose decoder, codebooks and frequencies they need; a better encoder changes none of these.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ class LadderWeights:
     calibration: str
     tensors: dict[str, Tensor]
     fingerprint: bytes = b""  # 32 bytes; empty before the weights are saved
+    decodes: bytes = b""  # 32 bytes, of weights that differ in the encoder alone; empty for none
 
     @classmethod
     def load(cls, path: Path) -> LadderWeights:
@@ -51,12 +54,25 @@ class LadderWeights:
         if facts.get("architecture") not in list(ARCHITECTURES):
             raise CodecError(f"{path} holds no weights of this package")
         calibration = str(facts.get("calibration", "unknown"))
-        return cls(facts["architecture"], calibration, tensors, fingerprint)
+        try:
+            decodes = bytes.fromhex(facts.get("decodes", ""))
+        except (TypeError, ValueError):
+            raise CodecError(f"{path}: whose images these weights decode is no number") from None
+        return cls(facts["architecture"], calibration, tensors, fingerprint, decodes)
 
     def save(self, path: Path) -> bytes:
         """Write the file; returns its fingerprint."""
         facts = {"architecture": self.architecture, "calibration": self.calibration}
+        if self.decodes:
+            facts["decodes"] = self.decodes.hex()
         return write_tensors(path, _METADATA, facts, self.tensors)
+
+    @property
+    def image_fingerprint(self) -> bytes:
+        """What compressed images carry (their first 2 bytes), and what an index prior is for:
+        the fingerprint of the first weights with this decoder, these codebooks and frequencies.
+        """
+        return self.decodes or self.fingerprint
 
     @property
     def qualities(self) -> list[int]:
@@ -73,12 +89,12 @@ class LadderWeights:
         """Raise CodecError unless these are the weights that something was made with.
 
         Args:
-            fingerprint: the first two bytes of those weights' own.
+            fingerprint: the first two bytes of those weights' :attr:`image_fingerprint`.
         """
-        if fingerprint != self.fingerprint[:2]:
+        if fingerprint != self.image_fingerprint[:2]:
             raise CodecError(
                 f"made with weights {fingerprint.hex()} of {self.architecture}; "
-                f"these are {self.fingerprint[:2].hex()}: give the right ones with --weights"
+                f"these are {self.image_fingerprint[:2].hex()}: give the right ones with --weights"
             )
 
     @functools.cached_property

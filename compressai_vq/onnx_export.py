@@ -8,8 +8,9 @@
     codec.safetensors   codebooks.{1..9}     fp32 (K, D)
                         frequencies.{1..9}   int32 (K,), of 2 ** 16: how often each index occurs
                         powers_of_two        int32, floor(2 ** (30 - i / 256)): the prior's weights
-                        metadata, as JSON: format, architecture, fingerprint, prior (the joint
-                        fingerprint of files coded by it, or none), margin, max_pixels
+                        metadata, as JSON: format, architecture, fingerprint (the one that
+                        compressed images carry), prior (the joint fingerprint of images
+                        coded by it, or none), margin, max_pixels
     prior.safetensors   the index prior's own file, when there is one
 
 H and W are multiples of 16, N, H and W are free, and ``rate`` is a scalar, quality - 1: one pair
@@ -178,7 +179,7 @@ def _tables(
     facts = {
         "format": FORMAT,
         "architecture": weights.architecture,
-        "fingerprint": weights.fingerprint.hex(),
+        "fingerprint": weights.image_fingerprint.hex(),
         "prior": None if prior is None else prior.joint_fingerprint.hex(),
         "margin": decoder_margin(weights),
         "max_pixels": next(iter(codecs.values())).max_pixels,
@@ -317,7 +318,7 @@ class _Graph:
         )
         facts = {
             "architecture": self._weights.architecture,
-            "fingerprint": self._weights.fingerprint.hex(),
+            "fingerprint": self._weights.image_fingerprint.hex(),
         }
         helper.set_model_props(model, facts)
         self._onnx.checker.check_model(model)

@@ -33,7 +33,7 @@ from .metrics.feature_distances import (
     feature_distance,
     lpips_features,
 )
-from .metrics.frozen_convolution import freeze_convolutions
+from .networks.frozen_convolution import freeze_convolutions
 from .networks.memory_layout import channels_last
 from .picture import to_unit
 from .tiles import Tile, tiles, whole

@@ -53,6 +53,27 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert loaded.save(tmp_path / "again.safetensors") == fingerprint
 
 
+def test_weights_with_another_encoder_say_whose_images_they_decode(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    first = WEIGHTS.save(tmp_path / "first.safetensors")
+    better = dataclasses.replace(WEIGHTS, decodes=first)
+    fingerprint = better.save(path)
+    loaded = LadderWeights.load(path)
+    assert loaded.fingerprint == fingerprint != first
+    assert loaded.decodes == loaded.image_fingerprint == first
+    loaded.check_fingerprint(first[:2])
+    with pytest.raises(CodecError, match=f"these are {first[:2].hex()}"):
+        loaded.check_fingerprint(fingerprint[:2])
+
+
+@pytest.mark.parametrize("decodes", ["xyz", 3, None])
+def test_whose_images_is_no_number(tmp_path: Path, decodes: object) -> None:
+    facts = {"architecture": WEIGHTS.architecture, "decodes": decodes}
+    path = tmp_path / "w.safetensors"
+    safetensors.torch.save_file(WEIGHTS.tensors, path, {"compressai_vq": json.dumps(facts)})
+    refuse(path, "is no number")
+
+
 @pytest.mark.parametrize("quality", [1, 5, 9])
 def test_codec(quality: int) -> None:
     codec = WEIGHTS.codec(quality)

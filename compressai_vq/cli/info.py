@@ -61,6 +61,7 @@ def describe_weights(weights: LadderWeights) -> dict[str, Any]:
         "kind": "weights",
         "architecture": weights.architecture,
         "fingerprint": weights.fingerprint.hex(),
+        "images": weights.image_fingerprint.hex(),
         "qualities": weights.qualities,
         "frequencies": weights.calibration,
         "parameters": sum(

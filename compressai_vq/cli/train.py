@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import CodecError
 
-STAGES = ("pretrain", "cluster", "finetune", "adversarial", "export")
+STAGES = ("pretrain", "cluster", "finetune", "adversarial", "encoder", "export")
 
 
 def add_parser(commands: Any) -> None:
@@ -17,8 +17,8 @@ def add_parser(commands: Any) -> None:
         "train",
         help="train weights of one's own",
         description="Stages, in this order: pretrain, cluster, finetune, adversarial, "
-        "export. Each goes on where it was interrupted when its command is run again. Several "
-        "processes: torchrun --nproc-per-node N -m compressai_vq.cli train ...",
+        "encoder, export. Each goes on where it was interrupted when its command is run again. "
+        "Several processes: torchrun --nproc-per-node N -m compressai_vq.cli train ...",
     )
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--data", nargs="+", required=True, metavar="DIR_OR_TAR")
@@ -30,7 +30,14 @@ def add_parser(commands: Any) -> None:
         "--config", type=Path, help="TOML file (default: the stage's packaged one)"
     )
     parser.add_argument(
-        "--start", type=Path, metavar="WEIGHTS", help="start from a weights file, not a stage"
+        # torchrun takes --start for an abbreviation of an option of its own.
+        "--start",
+        "--start-from",
+        dest="start",
+        type=Path,
+        metavar="WEIGHTS",
+        help="start from a weights file, not a stage; --start-from under torchrun. Of export: "
+        "take from it all but the encoder, which alone was trained",
     )
     parser.add_argument("--accelerator", default="cpu", choices=["cpu", "cuda", "auto"])
     parser.add_argument("--devices", type=int, default=1, help="processes of one machine")

@@ -78,10 +78,10 @@ class PriorWeights:
         Raises:
             CodecError: when it was not; coding would be exact still, but useless.
         """
-        if weights.fingerprint != self.codec:
+        if weights.image_fingerprint != self.codec:
             raise CodecError(
                 f"this index prior belongs to weights {self.codec.hex()[:16]}, "
-                f"not to {weights.fingerprint.hex()[:16]}: use the frequencies instead"
+                f"not to {weights.image_fingerprint.hex()[:16]}: use the frequencies instead"
             )
 
 
@@ -93,7 +93,7 @@ def packaged_prior(weights: LadderWeights) -> Path | None:
     path = PACKAGED / f"{weights.architecture}-prior.safetensors"
     if not path.is_file():
         return None
-    ours = read_facts(path, _METADATA).get("codec") == weights.fingerprint.hex()
+    ours = read_facts(path, _METADATA).get("codec") == weights.image_fingerprint.hex()
     return path if ours else None
 
 

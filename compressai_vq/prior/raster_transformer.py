@@ -179,10 +179,10 @@ class RasterTransformer:
         Raises:
             CodecError: when it was not.
         """
-        if weights.fingerprint != self.codec:
+        if weights.image_fingerprint != self.codec:
             raise CodecError(
                 f"this transformer belongs to weights {self.codec.hex()[:16]}, "
-                f"not to {weights.fingerprint.hex()[:16]}: train one for these"
+                f"not to {weights.image_fingerprint.hex()[:16]}: train one for these"
             )
         if quality != self.quality:
             raise CodecError(

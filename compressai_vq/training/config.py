@@ -14,6 +14,8 @@ from .schedule import warm_cosine
 
 PACKAGED = Path(__file__).parent / "configs"
 
+TRAINABLE = ("all", "codebook", "encoder")
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -48,7 +50,7 @@ class TrainingConfig:
     adversarial_from: int = 0  # step from which the codec feels it; it learns from the start
     qualities: list[int] = field(default_factory=lambda: list(range(1, 10)))
     optimizer: str = "adamw"  # or "muon", which see in optimizer.py
-    train: str = "all"  # or "codebook": codebooks and the convolutions next to them only
+    train: str = "all"  # or a part of the model alone: "codebook" or "encoder"
     # Settings that are other ones from a step on: {"from_step": step, name: value}, in order.
     phase: list[dict[str, Any]] = field(default_factory=list)
 
@@ -78,8 +80,8 @@ class TrainingConfig:
         return config
 
     def _check(self) -> None:
-        if self.train not in ("all", "codebook"):
-            raise CodecError(f'train is "all" or "codebook", not "{self.train}"')
+        if self.train not in TRAINABLE:
+            raise CodecError(f"train is one of {', '.join(TRAINABLE)}, not {self.train!r}")
         check_optimizer(self.optimizer)
         if not self.qualities or not set(self.qualities) <= set(range(1, 10)):
             raise CodecError(f"qualities are of 1 to 9, not {self.qualities}")

@@ -1,4 +1,8 @@
-"""The averaged weights of a run to a weights file, with their provenance beside it."""
+"""The averaged weights of a run to a weights file, with their provenance beside it.
+
+Of a run that trained the encoder alone, the encoder: everything else is that of the weights that
+it started from, so that both write and read the same compressed images.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,12 @@ from .usage import count_usage
 
 
 def export(
-    runs: Path, data: list[str], output: Path, stage: str | None = None, pictures: int = 2000
+    runs: Path,
+    data: list[str],
+    output: Path,
+    stage: str | None = None,
+    pictures: int = 2000,
+    start: Path | None = None,
 ) -> LadderWeights:
     """Count frequencies on training photographs and write weights and provenance.
 
@@ -31,9 +40,11 @@ def export(
         output: safetensors file; ``.json`` beside it tells where the weights come from.
         stage: which one is exported; the last that was run when left out.
         pictures: how many photographs are counted on.
+        start: the weights file that the stage started from, to take all but the encoder from.
 
     Raises:
-        CodecError: when there is no such stage to export.
+        CodecError: when there is no such stage to export, and when more than the encoder
+            differs from ``start``.
     """
     done = [name for name in STAGES if (runs / name / "state.pt").exists()]
     if stage is None:
@@ -43,6 +54,13 @@ def export(
     state = torch.load(runs / stage / "state.pt", weights_only=True, map_location="cpu")
     # Counted with the weights as they are stored.
     average = {name: value.half().float() for name, value in state["average"].items()}
+    stages = STAGES[: STAGES.index(stage) + 1]
+    if start is not None:
+        weights = with_encoder(LadderWeights.load(start), average)
+        fingerprint = weights.save(output)
+        facts = provenance(runs, (stage,), data, fingerprint, weights.calibration, start)
+        _write_facts(output, facts)
+        return weights
     model = model_of(average, 0.0)
     photographs = load_photographs(data, 16)
     photographs = photographs[:: max(1, len(photographs) // pictures)]
@@ -60,16 +78,62 @@ def export(
     architecture = "mao2024-vqgan" if taming else "mao2024-vqgan-lite"
     weights = LadderWeights(architecture, calibration, tensors)
     fingerprint = weights.save(output)
-    stages = STAGES[: STAGES.index(stage) + 1]
-    facts = provenance(runs, stages, data, fingerprint, calibration)
-    write_atomically(output.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
+    _write_facts(output, provenance(runs, stages, data, fingerprint, calibration))
     return weights
 
 
+def with_encoder(start: LadderWeights, average: dict[str, Tensor]) -> LadderWeights:
+    """Weights with another encoder, that write and read the same compressed images.
+
+    Args:
+        start: from which the training of the encoder started.
+        average: the training's result, rounded to fp16.
+
+    Raises:
+        CodecError: when more than the encoder has been trained.
+    """
+    fixed = {f"codebooks.{q}": f"codebooks.{q - 1}.weight" for q in start.qualities}
+    fixed |= {name: name for name in start.tensors if name.startswith("decoder.")}
+    for name, trained in fixed.items():
+        if trained not in average or not torch.equal(
+            start.tensors[name].half(), average[trained].half()
+        ):
+            raise CodecError(
+                f"{name} is another one in the run than in the weights that it should have "
+                'started from: only a stage with train = "encoder" is exported with --start'
+            )
+    encoder = {name: value.half() for name, value in average.items() if name in start.tensors}
+    encoder = {name: value for name, value in encoder.items() if name.startswith("encoder.")}
+    return LadderWeights(
+        start.architecture,
+        start.calibration,
+        {**start.tensors, **encoder},
+        decodes=start.image_fingerprint,
+    )
+
+
+def _write_facts(weights: Path, facts: dict[str, Any]) -> None:
+    write_atomically(weights.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
+
+
 def provenance(
-    runs: Path, stages: tuple[str, ...], data: list[str], fingerprint: bytes, calibration: str
+    runs: Path,
+    stages: tuple[str, ...],
+    data: list[str],
+    fingerprint: bytes,
+    calibration: str,
+    start: Path | None = None,
 ) -> dict[str, Any]:
-    """Where weights come from: commands, commits, data, and each stage's last figures."""
+    """Where weights come from: commands, commits, data, and each stage's last figures.
+
+    Args:
+        runs: with a folder for every stage.
+        stages: those that were run there, in order.
+        data: training photographs.
+        fingerprint: of the weights.
+        calibration: of their frequencies.
+        start: weights that the first stage started from; what is known of them goes before.
+    """
     shards = " ".join(Path(path).name for path in data)
     command = "compressai-vq train"
     commands = [
@@ -78,14 +142,21 @@ def provenance(
         for stage in stages
     ]
     last = f"{command} export --of {stages[-1]} --data {shards} --runs RUNS"
+    output = "WEIGHTS.safetensors" if start is None else "BETTER.safetensors"
+    earlier: dict[str, Any] = {"commands": [], "stages": {}}
+    if start is not None:
+        commands = [f"{line} --start-from WEIGHTS.safetensors" for line in commands]
+        last += " --start-from WEIGHTS.safetensors"
+        if start.with_suffix(".json").exists():
+            earlier = json.loads(start.with_suffix(".json").read_text())
     trained = [stage for stage in stages if (runs / stage / "log.csv").exists()]
     return {
         "fingerprint": fingerprint.hex(),
         "frequencies": calibration,
         "data": [Path(path).name for path in data],
-        "commands": [*commands, f"{last} -o WEIGHTS.safetensors"],
+        "commands": [*earlier["commands"], *commands, f"{last} -o {output}"],
         "exported_by": source_commit(),
-        "stages": {stage: describe_stage(runs / stage) for stage in trained},
+        "stages": earlier["stages"] | {s: describe_stage(runs / s) for s in trained},
     }
 
 

@@ -40,7 +40,13 @@ def launch(arguments: argparse.Namespace) -> None:
         torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
     if arguments.stage == "export":
-        export(arguments.runs, arguments.data, arguments.output, arguments.exported)
+        export(
+            arguments.runs,
+            arguments.data,
+            arguments.output,
+            arguments.exported,
+            start=arguments.start,
+        )
         return
     if arguments.stage == "cluster":
         clustering = ClusterConfig.load(arguments.config) if arguments.config else None

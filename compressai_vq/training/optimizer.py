@@ -15,6 +15,8 @@ import torch.nn as nn
 from torch import Tensor
 
 from ..errors import CodecError
+from ..precision import for_training
+from .muon import MuonInFp32
 
 OPTIMIZERS = ("adamw", "muon")
 
@@ -42,7 +44,8 @@ class MuonAndAdamW:
         self._parts: list[torch.optim.Optimizer] = [adamw(rest, learning_rate, decay)]
         if self._matrices:
             matrices = [matrix for _, matrix in self._matrices]
-            muon = torch.optim.Muon(
+            slow = for_training(matrices[0].device.type) == "32-true"
+            muon = (MuonInFp32 if slow else torch.optim.Muon)(
                 matrices, learning_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
             )
             self._parts.append(muon)

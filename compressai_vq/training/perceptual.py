@@ -27,6 +27,8 @@ from ..metrics.feature_distances import (
     lpips_features,
 )
 from ..metrics.lpips import load_lpips
+from ..networks import winograd
+from ..networks.frozen_convolution import freeze_convolutions
 from ..networks.memory_layout import channels_last
 
 
@@ -46,10 +48,16 @@ class PerceptualLoss(nn.Module):
         vgg: weight of the LPIPS-VGG16 term; 0 leaves the backbone unloaded.
         dists: weight of the DISTS term; likewise.
         window: side of the random window that VGG16 sees, in pixels.
+        fp32: whether VGG16 will compute in fp32 on a CPU, where Winograd's filtering is faster.
     """
 
     def __init__(
-        self, alex: float = 1.0, vgg: float = 1.0, dists: float = 0.0, window: int = 64
+        self,
+        alex: float = 1.0,
+        vgg: float = 1.0,
+        dists: float = 0.0,
+        window: int = 64,
+        fp32: bool = False,
     ) -> None:
         super().__init__()
         self.alex, self.vgg, self.dists, self.window = alex, vgg, dists, window
@@ -62,7 +70,11 @@ class PerceptualLoss(nn.Module):
             from ..metrics.dists import load_dists  # an extra, which not every run needs
 
             self.nets["dists"] = load_dists()
-        channels_last(self)
+        for name, net in self.nets.items():
+            if fp32 and name != "alex" and winograd.available():
+                freeze_convolutions(net)
+            else:
+                channels_last(net)
 
     def forward(self, x: Tensor, x_hat: Tensor, rng: np.random.Generator) -> PixelLoss:
         """Two batches (N, 3, S, S) in [-1, 1]; ``rng`` draws shift, scale and window."""
@@ -78,8 +90,10 @@ class PerceptualLoss(nn.Module):
             return PixelLoss(loss, [], [])
         top, left = rng.integers(0, x.shape[-1] - self.window + 1, size=2)
         rows, columns = slice(top, top + self.window), slice(left, left + self.window)
-        # Every other picture: VGG16 costs more than the codec itself.
-        a, b = x[::2, :, rows, columns], x_hat[::2, :, rows, columns]
+        # Every other picture: VGG16 costs more than the codec itself.  Odd or even by lot, since
+        # pictures are in the order of their rates.
+        first = int(rng.integers(0, min(2, len(x))))
+        a, b = x[first::2, :, rows, columns], x_hat[first::2, :, rows, columns]
         if self.dists:
             real, fake = _features(dists_features, self.nets["dists"], a, b)
             loss = loss + self.dists * dists_distance(self.nets["dists"], real, fake)

@@ -70,7 +70,8 @@ class TrainingRun:
         self.config, self.folder = config, folder
         # On the GPU, if there is one: pixels are decoded and sent there once.
         self.pictures = [picture.to(device) for picture in pictures]
-        self.loss = PerceptualLoss(config.alex, config.vgg, config.dists, config.window)
+        fp32 = for_training(device.type) == "32-true"
+        self.loss = PerceptualLoss(config.alex, config.vgg, config.dists, config.window, fp32)
         self.loss.to(device)
         self.validation = Validation(self.loss, [p.to(device) for p in validation], self.fabric)
         self.adversary = Adversary(self.fabric).to(device) if config.adversarial else None
@@ -161,7 +162,7 @@ class TrainingRun:
             with self.fabric.autocast():
                 terms["discriminator"] = self.adversary.update(pixels.real, pixels.fake)
             terms["balance"] = self.adversary.balance.item()
-        if self.step >= config.unquantized:
+        if self.step >= config.unquantized and config.train != "encoder":
             self._update_codebooks(output)
         for name, value in self.model.state_dict().items():
             self.average[name].lerp_(value, 1 - config.average if self.step > 500 else 0.05)
@@ -279,12 +280,16 @@ def freeze(model: Ladder, train: str) -> None:
 
     Args:
         model: the model; codebooks have no gradient and are always trained.
-        train: ``"all"``, or ``"codebook"`` for the convolutions next to the codebooks alone,
-            as the published code of Mao et al., 2024, does.
+        train: ``"all"``; ``"codebook"`` for the convolutions next to the codebooks alone, as the
+            published code of Mao et al., 2024, does; ``"encoder"`` for the encoder alone, so
+            that decoders that are in use already read the files.
     """
     if train == "all":
         return
     model.requires_grad_(False)
+    if train == "encoder":
+        model.encoder.requires_grad_(True)
+        return
     beside = (
         (model.encoder, ("quant_conv", "head")),
         (model.decoder, ("post_quant_conv", "stem")),

@@ -45,7 +45,7 @@ def packetize(
     indices = codec.indices(container).cpu()
     width, height = container.width, container.height
     architecture, quality = container.architecture, container.quality
-    fingerprint = codec.weights.fingerprint[:2]
+    fingerprint = codec.weights.image_fingerprint[:2]
     identity = image_id(architecture, quality, fingerprint, width, height, indices)
     most = min(MAX_PACKETS, indices.numel())
     if not 1 <= at_least <= most:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from compressai_vq.cli.__main__ import main
+from compressai_vq.file_codec import FileCodec
 from compressai_vq.importing import import_checkpoint
 from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.networks.taming import TamingDecoder, TamingEncoder
@@ -19,6 +21,7 @@ from compressai_vq.picture import write_picture
 from compressai_vq.training.ladder import Ladder
 from compressai_vq.training.run import freeze
 
+from ..fixtures import photograph, untrained_weights
 from ..taming_reference import Reference, one_thread, save_lightning  # noqa: F401
 
 SETTINGS: dict[str, Any] = {
@@ -163,6 +166,46 @@ def test_an_imported_checkpoint_is_fine_tuned_and_exported(folder: Path, tmp_pat
     codec = tuned.codec(quality)
     x = torch.rand(1, 3, 32, 48)
     assert codec.decompress(**codec.compress(x))["x_hat"].shape == x.shape
+
+
+def test_a_better_encoder_writes_the_same_images(folder: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    untrained_weights().save(weights)
+    weights.with_suffix(".json").write_text('{"commands": ["earlier"], "stages": {"cluster": {}}}')
+    base: dict[str, Any] = {"steps": 2, "batch": 9, "unquantized": 0, "codewords": 0}
+    config = _config(tmp_path / "config.toml", **base, train="encoder", learning_rate=0.1)
+    runs = ["--runs", str(tmp_path / "runs"), "--data", str(folder)]
+    start = ["--start-from", str(weights)]
+    more = ["--validation", str(folder), "--config", str(config)]
+    assert main(["train", "encoder", *runs, *start, *more]) == 0
+    output = tmp_path / "better.safetensors"
+    assert main(["train", "export", *runs, *start, "-o", str(output)]) == 0
+    before, better = LadderWeights.load(weights), LadderWeights.load(output)
+    assert better.fingerprint != before.fingerprint == better.image_fingerprint
+    for name, value in before.tensors.items():
+        assert torch.equal(value, better.tensors[name]) or name.startswith("encoder."), name
+    facts = json.loads(output.with_suffix(".json").read_text())
+    assert facts["commands"][0] == "earlier" and list(facts["stages"]) == ["cluster", "encoder"]
+    assert "--start-from" in facts["commands"][1] and "--start-from" in facts["commands"][2]
+    data = FileCodec(better).compress(photograph(48, 64), 9)
+    assert data != FileCodec(before).compress(photograph(48, 64), 9)
+    assert torch.equal(FileCodec(before).decompress(data), FileCodec(better).decompress(data))
+    # Not if the decoder has been trained as well.
+    config = _config(tmp_path / "config.toml", **base)
+    runs = ["--runs", str(tmp_path / "all"), "--data", str(folder)]
+    assert main(["train", "encoder", *runs, *start, *more]) == 0
+    output.unlink()
+    assert main(["train", "export", *runs, *start, "-o", str(output)]) == 2
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("taming", [False, True])
+def test_encoder_mode_trains_the_encoder(taming: bool) -> None:
+    networks = (TamingEncoder(4, 32), TamingDecoder(4, 32)) if taming else ()
+    model = Ladder({0: torch.randn(8, 4)}, 0.9, *networks)
+    freeze(model, "encoder")
+    names = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert names == {f"encoder.{name}" for name, _ in model.encoder.named_parameters()}
 
 
 @pytest.mark.parametrize("taming", [False, True])

@@ -22,7 +22,7 @@ class IndexMaps:
 
     def __init__(self, weights: LadderWeights, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
-        self.fingerprint = weights.fingerprint
+        self.fingerprint = weights.image_fingerprint
         self.rates = [quality - 1 for quality in weights.qualities]
         self.codecs = {rate: for_inference(weights.codec(rate + 1), device) for rate in self.rates}
 

@@ -3,7 +3,7 @@
 VGG16 under LPIPS and DISTS is nothing but such convolutions, and takes most of the time where
 pictures are made closer by them.  The gradient of the input is a convolution as well, with the
 kernel turned by half a turn and its channels exchanged; so where Winograd's algorithm pays
-(:mod:`compressai_vq.networks.winograd`), it serves both ways.
+(:mod:`.winograd`), it serves both ways.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from ..networks.winograd import convolve, pays
+from .winograd import convolve, pays
 
 
-class FrozenConvolution(nn.Module):
+class FrozenConvolution(nn.Conv2d):
     """A convolution's results and, for its input, gradients.
 
     Args:
@@ -25,15 +25,18 @@ class FrozenConvolution(nn.Module):
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__()
-        self.plain = convolution.requires_grad_(False)
+        channels = convolution.in_channels, convolution.out_channels
+        super().__init__(*channels, 3, padding=1, bias=False, device="meta")
+        convolution.requires_grad_(False)
+        self.weight, self.bias = convolution.weight, convolution.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H, W)."""
-        if x.dtype == torch.float32 and pays(self.plain.weight, *x.shape[2:]):
-            result: Tensor = _BothWays.apply(x, self.plain.weight, self.plain.bias)
+        fp32 = x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
+        if fp32 and pays(self.weight, *x.shape[2:]):
+            result: Tensor = _BothWays.apply(x, self.weight, self.bias)
             return result
-        return self.plain(x)
+        return super().forward(x)
 
 
 class _BothWays(torch.autograd.Function):

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn as nn
 
-from compressai_vq.metrics.frozen_convolution import FrozenConvolution, freeze_convolutions
 from compressai_vq.networks import winograd
+from compressai_vq.networks.frozen_convolution import FrozenConvolution, freeze_convolutions
 
 from ..fixtures import seeded
 
