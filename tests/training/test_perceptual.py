@@ -47,8 +47,8 @@ def test_with_dists_one_pass_of_vgg_serves_both_terms(fp32: bool) -> None:
         passes += 1
 
     for net in loss.nets.values():
-        first = next(m for m in net.modules() if isinstance(m, torch.nn.Conv2d))
-        first.register_forward_hook(count)
+        layer = next(m for m in net.modules() if isinstance(m, torch.nn.Conv2d))
+        layer.register_forward_hook(count)
     y.requires_grad_()
     expected = []
     for first in (0, 1):
