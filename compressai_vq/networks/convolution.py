@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import winograd
+from .frozen_convolution import both_ways
 
 
 class Convolution(nn.Conv2d):
@@ -20,14 +21,20 @@ class Convolution(nn.Conv2d):
         """(N, C, H, W) to (N, C', H, W).
 
         Args:
-            x: overwritten when it goes through SiLU and nothing is to be learned.
+            x: overwritten when it goes through SiLU and gradients are off.
             silu: whether it goes through SiLU first.
             skip: added to the result.
         """
         learning = torch.is_grad_enabled()
-        if not learning and winograd.pays(self.weight, *x.shape[2:]):
+        fp32 = x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
+        fast = fp32 and winograd.pays(self.weight, *x.shape[2:])
+        if fast and not learning:
             return winograd.convolve(x, self.weight, self.bias, silu, skip)
-        y = super().forward(F.silu(x, inplace=not learning) if silu else x)
+        x = F.silu(x, inplace=not learning) if silu else x
+        if fast and not self.weight.requires_grad:
+            y = both_ways(x, self.weight, self.bias)
+        else:
+            y = super().forward(x)
         return y if skip is None else add(y, skip)
 
 

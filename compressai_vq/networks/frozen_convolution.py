@@ -34,9 +34,14 @@ class FrozenConvolution(nn.Conv2d):
         """(N, C, H, W) to (N, C', H, W)."""
         fp32 = x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
         if fp32 and pays(self.weight, *x.shape[2:]):
-            result: Tensor = _BothWays.apply(x, self.weight, self.bias)
-            return result
+            return both_ways(x, self.weight, self.bias)
         return super().forward(x)
+
+
+def both_ways(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """:func:`.winograd.convolve`, with gradients for ``x`` alone."""
+    result: Tensor = _BothWays.apply(x, weight, bias)
+    return result
 
 
 class _BothWays(torch.autograd.Function):

@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..rates import LADDER
+from .convolution import Convolution
 from .grain import Corner, Grain
 
 Rate = int | Tensor
@@ -71,17 +72,15 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm1 = RateNorm(channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv1 = Convolution(channels, channels)
         self.norm2 = RateNorm(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = Convolution(channels, channels)
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor, rate: Rate) -> Tensor:
         """(N, C, H, W) to the same shape."""
-        alone = not torch.is_grad_enabled()  # nothing else needs the values: overwrite them
-        y = self.conv1(F.silu(self.norm1(x, rate), inplace=alone))
-        y = self.conv2(F.silu(self.norm2(y, rate), inplace=alone))
-        return y.add_(x) if alone and x.dtype == y.dtype else x + y
+        y: Tensor = self.conv1(self.norm1(x, rate), silu=True)
+        return self.conv2(self.norm2(y, rate), silu=True, skip=x)
 
 
 class _Stage(nn.ModuleList):
@@ -104,7 +103,7 @@ class LiteEncoder(nn.Module):
     def __init__(self, latent_channels: int = 8, depths: tuple[int, int, int] = (1, 2, 2)) -> None:
         super().__init__()
         quarter, eighth, sixteenth = WIDTHS
-        self.stem = nn.Conv2d(48, quarter, 3, padding=1)
+        self.stem = Convolution(48, quarter)
         self.quarter = _Stage(quarter, depths[0])
         self.to_eighth = nn.Conv2d(4 * quarter, eighth, 1)
         self.eighth = _Stage(eighth, depths[1])
@@ -144,7 +143,7 @@ class LiteDecoder(nn.Module):
     ) -> None:
         super().__init__()
         quarter, eighth, sixteenth = WIDTHS
-        self.stem = nn.Conv2d(latent_channels, sixteenth, 3, padding=1)
+        self.stem = Convolution(latent_channels, sixteenth)
         self.sixteenth = _Stage(sixteenth, depths[2])
         self.to_eighth = nn.Conv2d(sixteenth, eighth, 1)
         self.eighth = _Stage(eighth, depths[1])
@@ -153,8 +152,8 @@ class LiteDecoder(nn.Module):
         self.norm = RateNorm(quarter)
         # Two shuffles by 2 with a convolution between them, not one by 4: neighbouring
         # output pixels share filters, so no 4-pixel grid shows in flat areas.
-        self.to_half = nn.Conv2d(quarter, 4 * 32, 3, padding=1)
-        self.head = nn.Conv2d(32, 4 * 3, 3, padding=1)
+        self.to_half = Convolution(quarter, 4 * 32)
+        self.head = Convolution(32, 4 * 3)
         self.grain = Grain(grain_channels, sixteenth) if grain_channels else None
 
     def forward(self, z: Tensor, rate: Rate = 0, corner: Corner = (0, 0)) -> Tensor:
@@ -176,5 +175,5 @@ class LiteDecoder(nn.Module):
         x = self.eighth(F.interpolate(x, scale_factor=2, mode="nearest"), rate)
         x = F.interpolate(self.to_quarter(x), scale_factor=2, mode="nearest")
         x = self.quarter(x, rate)
-        x = F.pixel_shuffle(self.to_half(F.silu(self.norm(x, rate))), 2)
-        return F.pixel_shuffle(self.head(F.silu(x)), 2)
+        x = F.pixel_shuffle(self.to_half(self.norm(x, rate), silu=True), 2)
+        return F.pixel_shuffle(self.head(x, silu=True), 2)

@@ -12,9 +12,10 @@ of tile, the decoder's margin of 16 positions on each side would double the work
 
 The bound: margins are at least the receptive radius, which is computed from the modules, so
 every number is the sum of the same products.  The results are exactly equal wherever a
-convolution adds in the same order for both shapes; where the library chooses another order,
-sums differ by rounding: by about 1e-6 in fp32, which turns no index that is not a tie to
-within that, and in bf16 by less than one grey level of decoded pixels on average.
+convolution adds in the same order for both shapes; where it adds in another (the library
+chooses, or Winograd's tiles lie elsewhere), sums differ by rounding: by about 1e-5 in fp32,
+which turns no index that is not a tie to within that, and in bf16 by less than one grey level
+of decoded pixels on average.
 """
 
 from __future__ import annotations

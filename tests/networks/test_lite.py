@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from compressai_vq.networks import winograd
 from compressai_vq.networks.lite import LiteDecoder, LiteEncoder, RateNorm
 from compressai_vq.networks.memory_layout import channels_last, like_weights
 
@@ -70,6 +71,21 @@ def test_channels_last_gives_the_same_values(pair: tuple[LiteEncoder, LiteDecode
         given = like_weights(x, laid_out)
         assert given.is_contiguous(memory_format=torch.channels_last)
         assert torch.allclose(plain, laid_out(given, 2), atol=1e-5)
+
+
+@pytest.mark.skipif(not winograd.available(), reason="torch has no NNPACK here")
+def test_winograds_filtering_gives_the_same_values(
+    pair: tuple[LiteEncoder, LiteDecoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, decoder = pair
+    x = torch.rand(1, 3, 240, 256) * 2 - 1
+    with torch.no_grad():
+        latent, picture = encoder(x, 3), decoder(encoder(x, 3), 3)
+        monkeypatch.setattr(winograd, "pays", lambda *_: False)
+        plain = encoder(x, 3), decoder(latent, 3)
+    for found, expected in zip((latent, picture), plain, strict=True):
+        assert not torch.equal(found, expected)
+        assert torch.allclose(found, expected, atol=1e-3 * expected.square().mean().sqrt().item())
 
 
 def test_norm_of_a_constant_is_its_shift() -> None:

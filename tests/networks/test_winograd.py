@@ -184,5 +184,21 @@ def test_networks_get_the_layout_that_they_want() -> None:
     mixed = decoder("bf16")
     assert not wants_default_layout(mixed) and not pays(mixed.get_parameter(name), 16, 16)
     assert mixed.get_parameter(name).dtype == torch.float32
-    lite = for_inference(Mao2024VQGANLite(8), precision="fp32")
-    assert not wants_default_layout(lite.decoder)
+    for precision in ("fp32", "bf16"):
+        lite = for_inference(Mao2024VQGANLite(8), precision=precision)
+        assert wants_default_layout(lite.decoder) == (precision == "fp32")
+
+
+@needs_library
+def test_gradients_for_the_input_of_fixed_weights() -> None:
+    conv = layer(32, 32).requires_grad_()
+    x = torch.randn(1, 32, 24, 24).requires_grad_()
+    skip = torch.randn(1, 32, 24, 24)
+    weights = torch.randn(1, 32, 24, 24)
+    expected = torch.autograd.grad((conv(x, silu=True, skip=skip) * weights).sum(), x)[0]
+    conv.requires_grad_(False)
+    y = conv(x, silu=True, skip=skip)
+    with torch.no_grad():
+        assert torch.equal(y, conv(x.detach().clone(), silu=True, skip=skip))
+    found = torch.autograd.grad((y * weights).sum(), x)[0]
+    assert torch.allclose(found, expected, atol=1e-3) and not torch.equal(found, expected)
