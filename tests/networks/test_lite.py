@@ -88,6 +88,20 @@ def test_winograds_filtering_gives_the_same_values(
         assert torch.allclose(found, expected, atol=1e-3 * expected.square().mean().sqrt().item())
 
 
+def test_norm_is_the_same_in_either_layout() -> None:
+    torch.manual_seed(0)
+    norm = RateNorm(24)
+    for parameter in norm.parameters():
+        torch.nn.init.normal_(parameter)
+    x = 3 * torch.randn(2, 24, 5, 7) + 2
+    last = x.contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        before = x.clone()
+        assert torch.allclose(norm(x, 4), norm(last, 4), atol=1e-5)
+        assert torch.equal(x, before)
+    assert torch.allclose(norm(x, 4), norm(last, 4), atol=1e-5)
+
+
 def test_norm_of_a_constant_is_its_shift() -> None:
     norm = RateNorm(4)
     with torch.no_grad():
