@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from .feature_reductions import moments, unit_vectors, weighted_distance
 
 
 def dists_features(metric: Any, x: Tensor) -> list[Tensor]:
@@ -29,15 +30,13 @@ def dists_distance(metric: Any, reference: list[Tensor], features: list[Tensor])
     with torch.autocast(total.device.type, enabled=False):
         for n, (a, b) in enumerate(zip(reference, features, strict=True)):
             a, b = a.float(), b.float()
-            mean_a, mean_b = a.mean((2, 3), keepdim=True), b.mean((2, 3), keepdim=True)
+            mean_a, square_a, _ = moments(a, a)
+            mean_b, square_b, product = moments(a, b)
             texture = (2 * mean_a * mean_b + 1e-6) / (mean_a**2 + mean_b**2 + 1e-6)
-            spread = a.var((2, 3), unbiased=False) + b.var((2, 3), unbiased=False)
-            shared = ((a - mean_a) * (b - mean_b)).mean((2, 3))
-            structure = (2 * shared + 1e-6) / (spread + 1e-6)
-            weighted = (alpha[n] * texture).sum(1).mean() + (beta[n][..., 0, 0] * structure).sum(
-                1
-            ).mean()
-            total = total + weighted
+            spread = square_a - mean_a**2 + square_b - mean_b**2
+            structure = (2 * (product - mean_a * mean_b) + 1e-6) / (spread + 1e-6)
+            weighted = alpha[n][..., 0, 0] * texture + beta[n][..., 0, 0] * structure
+            total = total + weighted.sum(1).mean()
     return 1 - total
 
 
@@ -55,8 +54,9 @@ def feature_distance(metric: Any, reference: list[Tensor], features: list[Tensor
     total = reference[0].new_zeros((), dtype=torch.float32)
     with torch.autocast(total.device.type, enabled=False):
         for lin, a, b in zip(metric.lins, reference, features, strict=True):
-            difference = (F.normalize(a.float()) - F.normalize(b.float())).square()
-            total = total + lin(difference).mean()
+            (weight,) = lin.parameters()
+            unit, _ = unit_vectors(a.float())
+            total = total + weighted_distance(unit, b.float(), weight.detach().flatten())
     return total
 
 
