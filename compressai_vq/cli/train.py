@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import CodecError
 
-STAGES = ("pretrain", "cluster", "finetune", "adversarial", "encoder", "export")
+STAGES = ("pretrain", "cluster", "finetune", "adversarial", "export")
 
 
 def add_parser(commands: Any) -> None:
@@ -17,7 +17,7 @@ def add_parser(commands: Any) -> None:
         "train",
         help="train weights of one's own",
         description="Stages, in this order: pretrain, cluster, finetune, adversarial, "
-        "encoder, export. Each goes on where it was interrupted when its command is run again. "
+        "export. Each goes on where it was interrupted when its command is run again. "
         "Several processes: torchrun --nproc-per-node N -m compressai_vq.cli train ...",
     )
     parser.add_argument("stage", choices=STAGES)
@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
         type=Path,
         metavar="WEIGHTS",
         help="start from a weights file, not a stage; --start-from under torchrun. Of export: "
-        "take from it all but the encoder, which alone was trained",
+        'take from it all but the encoder, for settings with train = "encoder"',
     )
     parser.add_argument("--accelerator", default="cpu", choices=["cpu", "cuda", "auto"])
     parser.add_argument("--devices", type=int, default=1, help="processes of one machine")

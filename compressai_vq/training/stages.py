@@ -2,11 +2,9 @@
 
 ::
 
-    pretrain ──► cluster ──► finetune ──► adversarial ──► encoder
-    one large    nine        nine rates   the same, on    the encoder alone,
-    codebook     codebooks   jointly      larger crops,   for the decoder as
-                                          with a          it has become
-                                          discriminator
+    pretrain ──► cluster ──► finetune ──► adversarial
+    one large    nine        nine rates   the same, on larger crops,
+    codebook     codebooks   jointly      with a discriminator
 
 Every stage leaves a ``state.pt`` in a folder of its name; any but the first can start from a
 weights file instead, so that an imported checkpoint goes through the same pipeline.
@@ -33,7 +31,7 @@ from .ladder import Ladder, share_rate
 from .source_commit import source_commit
 from .usage import count_usage
 
-STAGES = ("pretrain", "cluster", "finetune", "adversarial", "encoder")
+STAGES = ("pretrain", "cluster", "finetune", "adversarial")
 
 _LARGE = NUM_RATES - 1  # the rate whose normalisation pretraining uses
 

@@ -177,7 +177,7 @@ def test_a_better_encoder_writes_the_same_images(folder: Path, tmp_path: Path) -
     runs = ["--runs", str(tmp_path / "runs"), "--data", str(folder)]
     start = ["--start-from", str(weights)]
     more = ["--validation", str(folder), "--config", str(config)]
-    assert main(["train", "encoder", *runs, *start, *more]) == 0
+    assert main(["train", "finetune", *runs, *start, *more]) == 0
     output = tmp_path / "better.safetensors"
     assert main(["train", "export", *runs, *start, "-o", str(output)]) == 0
     before, better = LadderWeights.load(weights), LadderWeights.load(output)
@@ -185,7 +185,7 @@ def test_a_better_encoder_writes_the_same_images(folder: Path, tmp_path: Path) -
     for name, value in before.tensors.items():
         assert torch.equal(value, better.tensors[name]) or name.startswith("encoder."), name
     facts = json.loads(output.with_suffix(".json").read_text())
-    assert facts["commands"][0] == "earlier" and list(facts["stages"]) == ["cluster", "encoder"]
+    assert facts["commands"][0] == "earlier" and list(facts["stages"]) == ["cluster", "finetune"]
     assert "--start-from" in facts["commands"][1] and "--start-from" in facts["commands"][2]
     data = FileCodec(better).compress(photograph(48, 64), 9)
     assert data != FileCodec(before).compress(photograph(48, 64), 9)
@@ -193,7 +193,7 @@ def test_a_better_encoder_writes_the_same_images(folder: Path, tmp_path: Path) -
     # Not if the decoder has been trained as well.
     config = _config(tmp_path / "config.toml", **base)
     runs = ["--runs", str(tmp_path / "all"), "--data", str(folder)]
-    assert main(["train", "encoder", *runs, *start, *more]) == 0
+    assert main(["train", "finetune", *runs, *start, *more]) == 0
     output.unlink()
     assert main(["train", "export", *runs, *start, "-o", str(output)]) == 2
     assert not output.exists()
