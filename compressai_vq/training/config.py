@@ -81,7 +81,8 @@ class TrainingConfig:
 
     def _check(self) -> None:
         if self.train not in TRAINABLE:
-            raise CodecError(f"train is one of {', '.join(TRAINABLE)}, not {self.train!r}")
+            known = ", ".join(TRAINABLE)
+            raise CodecError(f'train is one of {known}, not "{self.train}"')
         check_optimizer(self.optimizer)
         if not self.qualities or not set(self.qualities) <= set(range(1, 10)):
             raise CodecError(f"qualities are of 1 to 9, not {self.qualities}")
