@@ -38,9 +38,9 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="where to leave what was decoded")
     arguments = parser.parse_args()
     if arguments.name in OURS:  # as our command line starts
-        from compressai_vq.cli.quick_start import ask_for_huge_pages
+        from compressai_vq.cli.quick_start import set_environment
 
-        ask_for_huge_pages()
+        set_environment()
     import torch
 
     torch.set_num_threads(arguments.threads)

@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     if argv is None:  # a process of our own
         argv = sys.argv[1:]
-        quick_start.ask_for_huge_pages()
+        quick_start.set_environment()
         quick_start.import_compressai()
     arguments = parser(argv[0] if argv else None).parse_args(argv)
     for stream in (sys.stdout, sys.stderr):

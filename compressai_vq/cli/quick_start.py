@@ -1,13 +1,15 @@
-"""A command's start without what it will not use.
+"""A command's start: without what it will not use, and with what makes torch fast.
 
 ``import compressai`` imports the tools of its point-cloud models as well (torch-geometric, and
 with it torch's compiler), torchvision's, pandas and scipy.stats.  That takes longer than
 importing torch, and longer than a picture takes.  :func:`import_compressai` leaves them out;
 it is for our own command line alone, a library must not do so to its users.
 
-:func:`ask_for_huge_pages` has torch take its larger tensors in pages of 2 MiB, where the kernel
+:func:`set_environment` has torch take its larger tensors in pages of 2 MiB, where the kernel
 gives them on request: the networks' activations are fresh memory at every step, and page
-faults of 4 KiB cost up to as much as the arithmetic between convolutions.
+faults of 4 KiB cost up to as much as the arithmetic between convolutions.  And it lets OpenMP's
+threads sleep when they have nothing to do: as they are, they wait for more at full speed, on the
+cores that the threads of Winograd's filtering need (:mod:`compressai_vq.networks.winograd`).
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ _STOOD_IN_FOR = ("torch_geometric", "torchvision")
 _WHEN_USED = ("pandas", "requests", "scipy.stats")
 
 
-def ask_for_huge_pages() -> None:
-    """To be called before torch makes its first tensor; what the environment says is kept."""
+def set_environment() -> None:
+    """To be called before torch is imported; what the environment says already is kept."""
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def import_compressai() -> None:

@@ -10,7 +10,8 @@ import sys
 _PROBE = """
 import json, sys
 from compressai_vq.cli import quick_start
-quick_start.ask_for_huge_pages()
+torch_was_there = "torch" in sys.modules
+quick_start.set_environment()
 quick_start.import_compressai()
 from compressai_vq.cli.__main__ import parser
 parser("compress")
@@ -26,6 +27,8 @@ print(json.dumps({
     "quantile": float(scipy.stats.norm.ppf(0.5)),
     "torchvision": hasattr(torchvision, "models") and bool(torchvision.__version__),
     "huge": os.environ["THP_MEM_ALLOC_ENABLE"],
+    "wait": os.environ["OMP_WAIT_POLICY"],
+    "torch_was_there": torch_was_there,
 }))
 """
 
@@ -55,3 +58,5 @@ def test_a_commands_process_leaves_out_what_it_does_not_use() -> None:
     assert seen["quantile"] == 0.0
     assert seen["torchvision"]
     assert seen["huge"] == "0", "what the environment says is kept"
+    assert seen["wait"] == "passive"
+    assert not seen["torch_was_there"], "its OpenMP reads the environment once"
