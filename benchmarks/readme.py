@@ -208,7 +208,6 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "published": published,
     "kodak": kodak,
     "speed": told("speed.json", speed_text),
-    "speed_fp32": told("speed-fp32.json", speed_text),
     "hook": hook,
     "fuzz": fuzz,
     "training": training,

@@ -114,9 +114,15 @@ class _Clock:
 
 
 def _count(work: Callable[[], Any]) -> int:
-    from torch.utils.flop_counter import FlopCounterMode
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
-    with FlopCounterMode(display=False) as counter:
+    def direct(x: list[int], weight: list[int], *_: Any, out_shape: list[int], **__: Any) -> int:
+        return conv_flop_count(x, weight, out_shape)
+
+    # Winograd's filtering counts as the direct convolution that it stands for.
+    by_winograd: Any = torch.ops.aten._nnpack_spatial_convolution
+    with FlopCounterMode(display=False, custom_mapping={by_winograd: direct}) as counter:
         work()
     return counter.get_total_flops()
 

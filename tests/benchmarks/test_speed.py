@@ -16,7 +16,10 @@ from benchmarks.environment import ROOT
 from benchmarks.speed import CHENG, LITE, LITE_1, MAO, PAIRS, TAMING, VVC, Contestant, measure
 from benchmarks.speed_reference import CODEWORDS, load_ours, load_published, write_state
 from benchmarks.speed_words import speed_text
+from benchmarks.speed_worker import _count
 from compressai_vq.errors import CodecError
+from compressai_vq.networks import winograd
+from compressai_vq.networks.convolution import Convolution
 
 
 def _run(seconds: float, **more: Any) -> dict[str, Any]:
@@ -156,3 +159,14 @@ def test_larger_and_smaller_pictures_are_cut_to_size() -> None:
         picture = torch.randint(256, shape, dtype=torch.uint8)
         assert speed._cut(picture).shape == (3, *speed.SIZE)
     assert torch.equal(speed._cut(picture), picture)
+
+
+def test_winograds_filtering_counts_as_the_convolution_that_it_stands_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer = Convolution(32, 48).requires_grad_(False)
+    x = torch.randn(1, 32, 24, 30)
+    found = [_count(lambda: layer(x))]
+    monkeypatch.setattr(winograd, "pays", lambda *_: False)
+    found.append(_count(lambda: layer(x)))
+    assert found == [2 * 24 * 30 * 32 * 48 * 9] * 2

@@ -34,7 +34,8 @@ print(json.dumps({
 
 
 def _probe(**environment: str) -> dict[str, object]:
-    inherited = {k: v for k, v in os.environ.items() if k != "THP_MEM_ALLOC_ENABLE"}
+    set_here = ("THP_MEM_ALLOC_ENABLE", "OMP_WAIT_POLICY")
+    inherited = {k: v for k, v in os.environ.items() if k not in set_here}
     result = subprocess.run(
         [sys.executable, "-c", _PROBE],
         capture_output=True,
