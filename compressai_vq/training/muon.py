@@ -1,7 +1,7 @@
 """Muon on CPUs that are slow at bf16.
 
 torch's own takes its updates' orthogonal part in bf16, whatever its weights are in; a CPU that
-emulates bf16 spends more than a minute a step on that, for the codec's encoder alone.
+emulates bf16 spends most of a step on that.
 """
 
 from __future__ import annotations
