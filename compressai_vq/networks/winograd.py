@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -149,6 +150,28 @@ def convolve(
             else:
                 torch.add(convolved, skip[there], out=y[there])
     return y
+
+
+def convolve_fixed(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """:func:`convolve`, with gradients for ``x`` alone.
+
+    They are a convolution as well, with the kernel turned by half a turn and its channels
+    exchanged, so that the filtering serves both ways.
+    """
+    result: Tensor = _BothWays.apply(x, weight, bias)
+    return result
+
+
+class _BothWays(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.weight = weight
+        return convolve(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        turned = ctx.weight.flip(2, 3).transpose(0, 1).contiguous()
+        return convolve(gradients[0].contiguous(), turned), None, None
 
 
 def _tiles(height: int, width: int) -> int:

@@ -7,7 +7,8 @@ import torch
 import torch.nn as nn
 
 from compressai_vq.networks import winograd
-from compressai_vq.networks.frozen_convolution import FrozenConvolution, freeze_convolutions
+from compressai_vq.networks.convolution import Convolution
+from compressai_vq.networks.frozen_convolution import freeze_convolution, freeze_convolutions
 
 from ..fixtures import seeded
 
@@ -28,7 +29,7 @@ def test_results_and_gradients(
     weights = torch.randn(batch, channels[1], *size, generator=seeded(1))
     expected = plain(x)
     (gradient,) = torch.autograd.grad((expected * weights).sum(), x)
-    frozen = FrozenConvolution(plain)
+    frozen = freeze_convolution(plain)
     found = frozen(x)
     assert torch.allclose(found, expected, atol=1e-3)
     (found_gradient,) = torch.autograd.grad((found * weights).sum(), x)
@@ -39,7 +40,7 @@ def test_results_and_gradients(
 def test_other_number_formats_go_torchs_way() -> None:
     plain = _convolution(32, 32)
     x = torch.randn(1, 32, 32, 32, generator=seeded())
-    frozen = FrozenConvolution(plain.double())
+    frozen = freeze_convolution(plain.double())
     assert torch.equal(frozen(x.double()), plain(x.double()))
 
 
@@ -47,7 +48,7 @@ def test_where_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "available", lambda: False)
     plain = _convolution(32, 32)
     x = torch.randn(1, 32, 32, 32, generator=seeded())
-    assert torch.equal(FrozenConvolution(plain)(x), plain(x))
+    assert torch.equal(freeze_convolution(plain)(x), plain(x))
 
 
 def test_only_what_it_can_be_is_replaced() -> None:
@@ -58,5 +59,5 @@ def test_only_what_it_can_be_is_replaced() -> None:
     assert freeze_convolutions(network) is network
     assert torch.allclose(network(x), expected, atol=1e-4)
     inner = network[0]
-    assert isinstance(inner, nn.Sequential) and isinstance(inner[0], FrozenConvolution)
+    assert isinstance(inner, nn.Sequential) and isinstance(inner[0], Convolution)
     assert network[1] is strided and network[2] is pointwise

@@ -122,7 +122,8 @@ def test_layer_uses_it_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert uses(layer(32, 32))
     assert uses(layer(32, 12))
     assert not uses(layer(32, 8))
-    assert not uses(layer(32, 32), grad=True)
+    assert not uses(layer(32, 32).requires_grad_(), grad=True)
+    assert uses(layer(32, 32), grad=True)  # its weights are fixed
     assert not uses(channels_last(layer(32, 32)))
     assert not uses(layer(32, 32).bfloat16(), x.bfloat16())
     assert not uses(layer(32, 32).double(), x.double())
