@@ -22,24 +22,27 @@ _FEWEST_ROWS = 32  # of a band, so that margins stay a small part of it
 
 
 def hidden_bands(
-    network: PriorNetwork, known: Tensor, rate: int
-) -> Iterator[tuple[int, int, Tensor]]:
-    """What is known around each position, by bands of rows from top to bottom.
+    network: PriorNetwork, known: Tensor, rate: int, wanted: Tensor
+) -> Iterator[Tensor]:
+    """What is known around some positions, by bands of rows from top to bottom.
 
     Args:
         network: the integer network.
         known: int64 (h, w) in [0, K], K being a gap.  It may change while bands are taken:
             all of them are those of the map as it was at first.
         rate: one of the network's.
+        wanted: int64 (P,), positions of the flat map, ascending.
 
     Yields:
-        First position of a band, and of what is behind it, in raster order, and what
-        :meth:`PriorNetwork.hidden` gives for the positions between: integers in [0, 255],
+        What :meth:`PriorNetwork.hidden` gives for the next of them: integers in [0, 255],
         float32 or uint8 (positions, C).
     """
     height, width = known.shape
+    if bool((known == network.sizes[rate]).all()):
+        yield from _of_gaps(network, height, width, rate, wanted)
+        return
     if height * width <= POSITIONS_AT_ONCE:
-        yield 0, height * width, network.hidden(known[None], rate).flatten(0, 2)
+        yield network.hidden(known[None], rate, wanted)
         return
     known = known.clone()
     everything, margin = whole(height, width), len(network.blocks)
@@ -47,10 +50,34 @@ def hidden_bands(
     columns = min(max(POSITIONS_AT_ONCE // rows, 1), width)
     for top in range(0, height, rows):
         band = Region(top, min(top + rows, height), 0, width)
+        ends = torch.tensor([width * band.top, width * band.bottom], device=wanted.device)
+        first, behind = torch.searchsorted(wanted, ends).tolist()
+        row, column = wanted[first:behind] // width, wanted[first:behind] % width
         hidden = torch.empty(
-            (band.height, width, network.channels), dtype=torch.uint8, device=network.device
+            (len(row), network.channels), dtype=torch.uint8, device=network.device
         )
+        # Tiles have all rows of the band.
         for inner, outer in tiles(band, max(rows, columns), margin, everything):
-            found = network.hidden(known[outer.slices()][None], rate)[0]
-            hidden[inner.slices(band)] = found[inner.slices(outer)].to(torch.uint8)
-        yield width * band.top, width * band.bottom, hidden.flatten(0, 1)
+            (here,) = ((column >= inner.left) & (column < inner.right)).nonzero(as_tuple=True)
+            there = (row[here] - outer.top) * outer.width + column[here] - outer.left
+            found = network.hidden(known[outer.slices()][None], rate, there)
+            hidden[here] = found.to(torch.uint8)
+        yield hidden
+
+
+def _of_gaps(
+    network: PriorNetwork, height: int, width: int, rate: int, wanted: Tensor
+) -> Iterator[Tensor]:
+    """Of a map of gaps: all that the network sees of it is how far its edges are."""
+    sight = len(network.blocks)
+    seen = [min(length, 2 * sight + 1) for length in (height, width)]
+    gaps = torch.full((1, *seen), network.sizes[rate], device=network.device)
+    hidden = network.hidden(gaps, rate)[0]
+    for positions in wanted.split(POSITIONS_AT_ONCE):
+        row, column = (
+            place.clamp(max=sight) + (place - (length - 1 - sight)).clamp(min=0)
+            if length > 2 * sight + 1
+            else place
+            for place, length in ((positions // width, height), (positions % width, width))
+        )
+        yield hidden[row, column]

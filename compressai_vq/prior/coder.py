@@ -161,10 +161,9 @@ class PriorCoder:
             coded = coded.to(known.device)
             waiting = torch.empty(0, self.network.channels, device=known.device)
             start = 0
-            for first, end, hidden in hidden_bands(self.network, known.view(height, width), rate):
-                seen = int(torch.searchsorted(coded, end))
-                found = hidden[coded[start + len(waiting) : seen] - first]
-                waiting = torch.cat([waiting, found])  # float32, whatever the band is
+            for hidden in hidden_bands(self.network, known.view(height, width), rate, coded):
+                waiting = torch.cat([waiting, hidden])  # float32, whatever the band is
+                seen = start + len(waiting)
                 # A part ends where it did if there were one band.
                 while len(waiting) >= POSITIONS_AT_ONCE or start < seen == len(coded):
                     positions = coded[start : start + POSITIONS_AT_ONCE]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -30,10 +31,6 @@ EXACT_LIMIT = 1 << 24
 ACTIVATION_MAX = 255
 WEIGHT_MAX = 127
 MAX_SHIFT = 23
-
-# Copies of shifted activations are made for so many positions at once: they stay in the cache
-# (at 128 channels, 9 MB), and memory is bounded.
-_POSITIONS_AT_ONCE = 1 << 11
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,30 +77,17 @@ class IntegerLinear:
         sums = self.weight.long().abs().sum(1) * ACTIVATION_MAX + self.bias.long().abs()
         return int(sums.max())
 
-    def to(self, device: torch.device) -> IntegerLinear:
+    def to(self, device: torch.device) -> Self:
         """The layer with its tensors on a device."""
-        layer = IntegerLinear(self.weight, self.bias, self.shift)
+        layer = type(self)(self.weight, self.bias, self.shift)
         for name in ("_weight", "_bias", "_scale"):
             object.__setattr__(layer, name, getattr(self, name).to(device))
         return layer
 
     def __call__(self, x: Tensor, low: int, high: int) -> Tensor:
         """Integers in float32, (..., in) within [0, 255], to (..., out) within [low, high]."""
-        return F.linear(x, self._weight, self._bias).mul_(self._scale).floor_().clamp_(low, high)
+        return self.scaled(F.linear(x, self._weight, self._bias), low, high)
 
-    def over_neighbours(self, x: Tensor, low: int, high: int) -> Tensor:
-        """A 3x3 convolution with zeros around: (N, h, w, C) to (N, h, w, out).
-
-        The weight's columns are ordered (row offset, column offset, channel).
-        """
-        n, h, w, _ = x.shape
-        padded = F.pad(x, (0, 0, 1, 1, 1, 1))
-        rows = max(1, _POSITIONS_AT_ONCE // (n * w))
-        strips = []
-        for top in range(0, h, rows):
-            bottom = min(top + rows, h)
-            shifted = [
-                padded[:, top + i : bottom + i, j : j + w] for i in range(3) for j in range(3)
-            ]
-            strips.append(self(torch.cat(shifted, -1), low, high))
-        return strips[0] if len(strips) == 1 else torch.cat(strips, 1)
+    def scaled(self, sums: Tensor, low: int, high: int) -> Tensor:
+        """Sums with their bias, (..., out), to results, in the same memory."""
+        return sums.mul_(self._scale).floor_().clamp_(low, high)

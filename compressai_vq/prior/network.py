@@ -28,6 +28,7 @@ from .fixed_point import (
     STREAM_BITS,
     STREAM_MAX,
 )
+from .integer_convolution import IntegerConvolution
 from .integer_layers import ACTIVATION_MAX, IntegerLinear
 
 
@@ -40,7 +41,7 @@ class Block:
         mix: 1x1, from C to C channels.
     """
 
-    gather: IntegerLinear
+    gather: IntegerConvolution
     mix: IntegerLinear
 
 
@@ -55,7 +56,8 @@ class PriorNetwork:
         heads: one layer for each rate, C channels to K logits.
 
     Raises:
-        CodecError: when sizes do not fit together, or K is not a power of two from 2 to 4096.
+        CodecError: when there is no block, sizes do not fit together, or K is not a power of
+            two from 2 to 4096.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class PriorNetwork:
     ) -> None:
         if not heads or embeddings.keys() != heads.keys():
             raise CodecError("the prior's tables are not those of the same rates")
+        if not blocks:
+            raise CodecError("the prior has no blocks")
         self.channels = next(iter(heads.values())).weight.shape[1]
         for rate, head in heads.items():
             size, table = len(head.weight), embeddings[rate]
@@ -99,22 +103,28 @@ class PriorNetwork:
         return moved
 
     @torch.no_grad()
-    def hidden(self, indices: Tensor, rate: int) -> Tensor:
+    def hidden(self, indices: Tensor, rate: int, wanted: Tensor | None = None) -> Tensor:
         """What is known around each position.
 
         Args:
             indices: int64 (N, h, w) in [0, K]; K marks a gap.
             rate: one of ``sizes``.
+            wanted: int64 (P,), positions of the flat (N h w), when only these are.
 
         Returns:
-            Integers in [0, 255] as float32 (N, h, w, C).
+            Integers in [0, 255] as float32 (N, h, w, C), or (P, C) of those that are wanted.
         """
         with torch.autocast(self.device.type, enabled=False):
             table = self._tables[rate]
             x = F.embedding(indices.to(self.device), table)
             x = x.mul_(1 << (STREAM_BITS - EMBEDDING_BITS))
-            for block in self.blocks:
-                y = block.gather.over_neighbours(_activate(x), 0, ACTIVATION_MAX)
+            for number, block in enumerate(self.blocks, 1):
+                y = _activate(x)
+                if wanted is not None and number == len(self.blocks):
+                    y = block.gather.at(y, wanted, 0, ACTIVATION_MAX)
+                    x = x.flatten(0, 2)[wanted]
+                else:
+                    y = block.gather.over(y, 0, ACTIVATION_MAX)
                 y = block.mix(y, -STREAM_MAX, STREAM_MAX)
                 x = x.add_(y).clamp_(-STREAM_MAX, STREAM_MAX)
             return _activate(x)

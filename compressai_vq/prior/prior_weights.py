@@ -21,6 +21,7 @@ from torch import Tensor
 from ..errors import CodecError
 from ..ladder_weights import PACKAGED, LadderWeights
 from ..tensor_file import read_facts, read_tensors, write_tensors
+from .integer_convolution import IntegerConvolution
 from .integer_layers import IntegerLinear
 from .network import Block, PriorNetwork
 
@@ -119,8 +120,12 @@ def _tensors(network: PriorNetwork) -> dict[str, Tensor]:
 
 
 def _network(tensors: dict[str, Tensor]) -> PriorNetwork:
-    def layer(name: str) -> IntegerLinear:
-        return IntegerLinear(*(tensors[f"{name}.{part}"] for part in ("weight", "bias", "shift")))
+    def parts(name: str) -> tuple[Tensor, Tensor, Tensor]:
+        return tensors[f"{name}.weight"], tensors[f"{name}.bias"], tensors[f"{name}.shift"]
+
+    def block(name: str) -> Block:
+        gather = IntegerConvolution(*parts(f"{name}.gather"))
+        return Block(gather, IntegerLinear(*parts(f"{name}.mix")))
 
     depth = sum(name.startswith("blocks.") and name.endswith(".mix.weight") for name in tensors)
     rates = sorted(
@@ -128,6 +133,6 @@ def _network(tensors: dict[str, Tensor]) -> PriorNetwork:
     )
     return PriorNetwork(
         {rate: tensors[f"embeddings.{rate + 1}"] for rate in rates},
-        [Block(layer(f"blocks.{i}.gather"), layer(f"blocks.{i}.mix")) for i in range(depth)],
-        {rate: layer(f"heads.{rate + 1}") for rate in rates},
+        [block(f"blocks.{i}") for i in range(depth)],
+        {rate: IntegerLinear(*parts(f"heads.{rate + 1}")) for rate in rates},
     )

@@ -80,9 +80,11 @@ def prior(
     gaps = lost.cpu().flatten().nonzero().flatten()
     drawn = len(gaps) / lost.numel() if drawn is None else drawn
     random = np.random.default_rng(0)
-    for first, behind, hidden in hidden_bands(network, known, rate):
-        for positions in gaps[(gaps >= first) & (gaps < behind)].split(POSITIONS_AT_ONCE):
-            here = hidden[(positions - first).to(hidden.device)]
+    at = 0
+    for hidden in hidden_bands(network, known, rate, gaps.to(network.device)):
+        for here in hidden.split(POSITIONS_AT_ONCE):
+            positions = gaps[at : at + len(here)]
+            at += len(here)
             shares = weights_of(network.logits(here.float(), rate)).cpu().double()
             shares /= shares.sum(1, keepdim=True)
             draw = words[draw_index(shares, torch.from_numpy(random.random(len(shares))))]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from compressai_vq.prior.coder import PriorCoder
+from compressai_vq.prior.integer_convolution import IntegerConvolution
 from compressai_vq.prior.integer_layers import IntegerLinear
 from compressai_vq.prior.network import Block, PriorNetwork
 from compressai_vq.rates import LADDER
@@ -27,11 +28,23 @@ def hashed(count: int, seed: int, limit: int) -> Tensor:
     return torch.from_numpy((x % np.uint64(2 * limit + 1)).astype(np.int64) - limit)
 
 
-def made_up_layer(out: int, into: int, seed: int, shift: int, limit: int = 127) -> IntegerLinear:
+def made_up_layer(out: int, into: int, seed: int, shift: int) -> IntegerLinear:
+    return IntegerLinear(*_tensors(out, into, seed, shift))
+
+
+def made_up_convolution(
+    out: int, channels: int, seed: int, shift: int, limit: int = 127
+) -> IntegerConvolution:
+    return IntegerConvolution(*_tensors(out, 9 * channels, seed, shift, limit))
+
+
+def _tensors(
+    out: int, into: int, seed: int, shift: int, limit: int = 127
+) -> tuple[Tensor, Tensor, Tensor]:
     weight = hashed(out * into, seed, limit).view(out, into)
     bias = hashed(out, seed + 1000, 1 << shift)
     shifts = shift + hashed(out, seed + 2000, 1)
-    return IntegerLinear(weight.to(torch.int8), bias.to(torch.int32), shifts.to(torch.int8))
+    return weight.to(torch.int8), bias.to(torch.int32), shifts.to(torch.int8)
 
 
 @functools.cache
@@ -47,7 +60,7 @@ def made_up_network(
     }
     blocks = [
         Block(
-            made_up_layer(channels, 9 * channels, 30 + i, shift=9),
+            made_up_convolution(channels, channels, 30 + i, shift=9),
             made_up_layer(channels, channels, 40 + i, shift=5),
         )
         for i in range(2)

@@ -28,23 +28,6 @@ def test_is_the_integer_formula() -> None:
     assert wanted.unique().numel() > 20
 
 
-def test_neighbours_are_those_of_a_convolution() -> None:
-    made = made_up_layer(5, 9 * 4, seed=2, shift=6)
-    x = hashed(2 * 6 * 7 * 4, 6, 127).view(2, 6, 7, 4) + 128
-    kernel = made.weight.view(5, 3, 3, 4).permute(0, 3, 1, 2).double()
-    sums = torch.conv2d(x.permute(0, 3, 1, 2).double(), kernel, padding=1).permute(0, 2, 3, 1)
-    wanted = ((sums.long() + made.bias) >> made.shift.long()).clamp(0, ACTIVATION_MAX)
-    assert torch.equal(made.over_neighbours(x.float(), 0, ACTIVATION_MAX).long(), wanted)
-
-
-def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = made_up_layer(5, 9 * 4, seed=3, shift=6)
-    x = (hashed(2 * 9 * 7 * 4, 7, 127).view(2, 9, 7, 4) + 128).float()
-    whole = made.over_neighbours(x, 0, ACTIVATION_MAX)
-    monkeypatch.setattr("compressai_vq.prior.integer_layers._POSITIONS_AT_ONCE", 28)
-    assert torch.equal(made.over_neighbours(x, 0, ACTIVATION_MAX), whole)
-
-
 def test_sums_up_to_the_limit_are_exact_and_beyond_it_refused() -> None:
     # 518 * 127 * 255 = 16,775,430; the limit is 16,777,216.
     weight = torch.full((1, 518), 127)

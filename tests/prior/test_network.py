@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from compressai_vq.errors import CodecError
+from compressai_vq.prior.integer_convolution import IntegerConvolution
 from compressai_vq.prior.network import Block, PriorNetwork
 from compressai_vq.rates import LADDER
 
@@ -80,6 +81,13 @@ def test_batch() -> None:
     assert torch.equal(network().logits(rows[5:6], RATE), logits[5:6])
 
 
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6, 1.0])
+def test_some_positions_are_those_of_all(share: float) -> None:
+    wanted = (torch.arange(4 * 13 * 9) % 100 < 100 * share).nonzero().flatten()
+    hidden = network().hidden(maps(), RATE)
+    assert torch.equal(network().hidden(maps(), RATE, wanted), hidden.flatten(0, 2)[wanted])
+
+
 def test_memory_format() -> None:
     wanted, _ = results(maps())
     transposed = maps().transpose(1, 2).contiguous().transpose(1, 2)
@@ -89,7 +97,7 @@ def test_memory_format() -> None:
     strided = wanted.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
     assert not strided.is_contiguous()
     gather = network().blocks[0].gather
-    a, b = (gather.over_neighbours(x, 0, 255) for x in (wanted, strided))
+    a, b = (gather.over(x, 0, 255) for x in (wanted, strided))
     assert torch.equal(a, b)
 
 
@@ -163,4 +171,7 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         )
     with pytest.raises(CodecError, match="fit together"):
         block = net.blocks[0]
-        PriorNetwork(net.embeddings, [Block(block.mix, block.mix)], net.heads)
+        wrong = IntegerConvolution(block.mix.weight, block.mix.bias, block.mix.shift)
+        PriorNetwork(net.embeddings, [Block(wrong, block.mix)], net.heads)
+    with pytest.raises(CodecError, match="no blocks"):
+        PriorNetwork(net.embeddings, [], net.heads)

@@ -16,6 +16,7 @@ from ...prior.fixed_point import (
     LOGIT_BITS,
     STREAM_BITS,
 )
+from ...prior.integer_convolution import IntegerConvolution
 from ...prior.integer_layers import WEIGHT_MAX, IntegerLinear
 from ...prior.network import Block, PriorNetwork
 from ...prior.prior_weights import PriorWeights
@@ -30,7 +31,7 @@ def integer_network(model: PriorModel) -> PriorNetwork:
     for rate in model.rates:
         table = torch.floor(model.embedding(rate) * 2**EMBEDDING_BITS + 0.5)
         embeddings[rate] = table.clamp(-EMBEDDING_MAX, EMBEDDING_MAX).to("cpu", torch.int8)
-        heads[rate] = _integer_layer(*model.head(rate), LOGIT_BITS)
+        heads[rate] = IntegerLinear(*_integers(*model.head(rate), LOGIT_BITS))
     blocks = []
     for gather, mix in zip(model.gather, model.mix, strict=True):
         assert isinstance(gather.weight, Tensor) and isinstance(gather.bias, Tensor)
@@ -38,14 +39,15 @@ def integer_network(model: PriorModel) -> PriorNetwork:
         rows = gather.weight.permute(0, 2, 3, 1).flatten(1)
         blocks.append(
             Block(
-                _integer_layer(rows, gather.bias, ACTIVATION_BITS),
-                _integer_layer(mix.weight.flatten(1), mix.bias, STREAM_BITS),
+                IntegerConvolution(*_integers(rows, gather.bias, ACTIVATION_BITS)),
+                IntegerLinear(*_integers(mix.weight.flatten(1), mix.bias, STREAM_BITS)),
             )
         )
     return PriorNetwork(embeddings, blocks, heads)
 
 
-def _integer_layer(weight: Tensor, bias: Tensor, to: int) -> IntegerLinear:
+def _integers(weight: Tensor, bias: Tensor, to: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Weight, bias and shift of a layer."""
     weight, bias = weight.cpu(), bias.cpu()
     bits = fraction_bits(weight, bias, to)
     shift = bits + ACTIVATION_BITS - to
@@ -53,11 +55,8 @@ def _integer_layer(weight: Tensor, bias: Tensor, to: int) -> IntegerLinear:
     # Half of what is shifted away makes the shift round.
     half = torch.bitwise_left_shift(torch.ones(len(bias), dtype=torch.int32), shift.int()) // 2
     offsets = torch.floor(bias.double() * torch.exp2(bits + ACTIVATION_BITS) + 0.5).int() + half
-    return IntegerLinear(
-        integers.clamp(-WEIGHT_MAX, WEIGHT_MAX).to(torch.int8),
-        offsets,
-        shift.to(torch.int8),
-    )
+    weight = integers.clamp(-WEIGHT_MAX, WEIGHT_MAX).to(torch.int8)
+    return weight, offsets, shift.to(torch.int8)
 
 
 def export(run: Path, maps_codewords: dict[int, Tensor], data: list[str], output: Path) -> None:
