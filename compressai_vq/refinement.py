@@ -35,6 +35,7 @@ from .metrics.feature_distances import (
 from .networks.frozen_convolution import freeze_convolutions
 from .networks.memory_layout import channels_last
 from .picture import to_unit
+from .precision import has_fast_bf16
 from .tiles import Tile, tiles, whole
 
 STEPS = 16
@@ -85,8 +86,11 @@ class Refinement:
         for name in ("lpips", "lpips-vgg", "dists") if steps else ():
             self._nets[name] = load_metric(name, allow_download).to(device)
         if steps:
-            channels_last(self._nets["lpips"])  # faster, for what is not VGG16
             freeze_convolutions(self._nets["dists"])
+            if has_fast_bf16() or torch.device(device).type != "cpu":
+                channels_last(self._nets["lpips"])
+            else:
+                freeze_convolutions(self._nets["lpips"])
 
     def indices(self, codec: VQGANCodec, picture: Tensor) -> Tensor:
         """The refined index map of a picture.

@@ -28,13 +28,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..rates import LADDER
+from .channel_norm import normalize
 from .convolution import Convolution
 from .grain import Corner, Grain
 
 Rate = int | Tensor
 
 NUM_RATES = len(LADDER)
-_EPSILON = 1e-5  # layer_norm's
 WIDTHS = (64, 128, 256)  # channels at 1/4, 1/8 and 1/16 of the image's side
 
 
@@ -53,28 +53,20 @@ class RateNorm(nn.Module):
 
     def forward(self, x: Tensor, rate: Rate) -> Tensor:
         """Normalise ``x`` of shape (N, C, H, W); ``rate`` is one rate or one for each of N."""
-        fp32 = x.dtype == torch.float32 and not torch.is_grad_enabled()
-        if fp32 and isinstance(rate, int) and x.is_contiguous():
-            return self._by_planes(x, rate)
+        weight, bias = self.weight[rate].to(x.dtype), self.bias[rate].to(x.dtype)
+        if x.dtype == torch.float32 and x.is_contiguous():
+            # The default layout, without going through channels-last and back.
+            y = normalize(x)
+            weight, bias = weight[..., None, None], bias[..., None, None]
+            return torch.addcmul(bias, y, weight, out=None if torch.is_grad_enabled() else y)
         last = x.permute(0, 2, 3, 1)  # a view of channels-last memory: no copy
         shape = (last.shape[-1],)
         if isinstance(rate, int):
-            weight, bias = self.weight[rate], self.bias[rate]
-            y = F.layer_norm(last, shape, weight.to(last.dtype), bias.to(last.dtype))
+            y = F.layer_norm(last, shape, weight, bias)
         else:
-            weight = self.weight[rate][:, None, None, :]
-            bias = self.bias[rate][:, None, None, :]
-            y = torch.addcmul(
-                bias.to(last.dtype), F.layer_norm(last, shape), weight.to(last.dtype)
-            )
+            weight, bias = weight[:, None, None], bias[:, None, None]
+            y = torch.addcmul(bias, F.layer_norm(last, shape), weight)
         return y.permute(0, 3, 1, 2)
-
-    def _by_planes(self, x: Tensor, rate: int) -> Tensor:
-        """The same in the default layout, without going through channels-last and back."""
-        y = x - x.mean(1, keepdim=True)
-        y *= y.square().mean(1, keepdim=True).add_(_EPSILON).rsqrt_()
-        weight, bias = (p[rate].to(x.dtype)[:, None, None] for p in (self.weight, self.bias))
-        return torch.addcmul(bias, y, weight, out=y)
 
 
 class ResidualBlock(nn.Module):
