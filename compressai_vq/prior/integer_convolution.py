@@ -34,7 +34,7 @@ class IntegerConvolution(IntegerLinear):
         """At all positions: (N, h, w, C) within [0, 255] to (N, h, w, out) within [low, high]."""
         kernel = self._fast(x)
         if kernel is not None:
-            return self.scaled(integer_winograd.convolve(x, kernel), low, high)
+            return integer_winograd.convolve(x, kernel).floor_().clamp_(low, high)
         n, h, w, _ = x.shape
         padded = F.pad(x, (0, 0, 1, 1, 1, 1))
         rows = max(1, _POSITIONS_AT_ONCE // (n * w))
@@ -69,7 +69,7 @@ class IntegerConvolution(IntegerLinear):
         if not integer_winograd.exact_products():
             return None
         if not self._transformed:
-            kernel = integer_winograd.transformed(self.weight, self.bias)
+            kernel = integer_winograd.transformed(self.weight, self.bias, self._scale)
             object.__setattr__(self, "_kernel", kernel)
             object.__setattr__(self, "_transformed", True)
         return self._kernel

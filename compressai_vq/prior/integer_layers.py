@@ -50,7 +50,8 @@ class IntegerLinear:
     weight: Tensor
     bias: Tensor
     shift: Tensor
-    # What inference uses, in float32; the integers stay for the bound and for saving.
+    # What inference uses, in float32 and times 2 ** -shift, which changes nothing about what is
+    # exact; the integers stay for the bound and for saving.
     _weight: Tensor = field(init=False, repr=False)
     _bias: Tensor = field(init=False, repr=False)
     _scale: Tensor = field(init=False, repr=False)
@@ -66,11 +67,12 @@ class IntegerLinear:
             raise CodecError("a layer of the prior has weights or shifts out of range")
         if self.bound() >= EXACT_LIMIT:
             raise CodecError("a layer of the prior could overflow: its weights are too large")
-        object.__setattr__(self, "_weight", self.weight.float())
-        object.__setattr__(self, "_bias", self.bias.float())
         # Not by a vectorised power function, which need not be exact.
-        scale = [math.ldexp(1.0, -shift) for shift in self.shift.tolist()]
-        object.__setattr__(self, "_scale", torch.tensor(scale, dtype=torch.float32))
+        powers = [math.ldexp(1.0, -shift) for shift in self.shift.tolist()]
+        scale = torch.tensor(powers, dtype=torch.float32)
+        object.__setattr__(self, "_weight", self.weight.float() * scale[:, None])
+        object.__setattr__(self, "_bias", self.bias.float() * scale)
+        object.__setattr__(self, "_scale", scale)
 
     def bound(self) -> int:
         """The largest magnitude that a sum can reach for inputs in [0, 255]."""
@@ -86,8 +88,4 @@ class IntegerLinear:
 
     def __call__(self, x: Tensor, low: int, high: int) -> Tensor:
         """Integers in float32, (..., in) within [0, 255], to (..., out) within [low, high]."""
-        return self.scaled(F.linear(x, self._weight, self._bias), low, high)
-
-    def scaled(self, sums: Tensor, low: int, high: int) -> Tensor:
-        """Sums with their bias, (..., out), to results, in the same memory."""
-        return sums.mul_(self._scale).floor_().clamp_(low, high)
+        return F.linear(x, self._weight, self._bias).floor_().clamp_(low, high)

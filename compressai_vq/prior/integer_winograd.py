@@ -38,17 +38,18 @@ _TILES_AT_ONCE = 384
 class Kernel(NamedTuple):
     """A convolution as :func:`convolve` takes it."""
 
-    tiles: Tensor  # float32 (16, C, out + parts), multiples of 1/4
+    tiles: Tensor  # float32 (16, C, out + parts), multiples of scale / 4
     bias: Tensor  # float32 (out + parts,)
     parts: Tensor  # int64 (parts,): the output channels that the last ones belong to
 
 
-def transformed(weight: Tensor, bias: Tensor) -> Kernel | None:
+def transformed(weight: Tensor, bias: Tensor, scale: Tensor) -> Kernel | None:
     """The kernel of a convolution; None if a number on the way could be too large.
 
     Args:
         weight: int8 (out, 9 C), columns ordered (row offset, column offset, channel).
         bias: integers (out,); with it, sums stay below 2^24.
+        scale: float32 (out,), powers of two that sums are multiplied with: exact in any case.
     """
     taps = weight.float().view(len(weight), 9, -1)
     large = _too_large(taps)
@@ -61,9 +62,11 @@ def transformed(weight: Tensor, bias: Tensor) -> Kernel | None:
         return None
     taps[large] = one
     tiles = torch.einsum("tk,okc->tco", _both(), torch.cat([taps, other]))
-    whole = (bias.long() + _MIDDLE * weight.long().sum(1)).float()
-    bias = torch.cat([whole, whole.new_zeros(len(other))])
-    return Kernel(tiles.contiguous(), bias, large.nonzero().flatten())
+    tiles = tiles.contiguous().mul_(torch.cat([scale, scale[large]]))
+    whole = (bias.long() + _MIDDLE * weight.long().sum(1)).float() * scale
+    return Kernel(
+        tiles, torch.cat([whole, torch.zeros_like(scale[large])]), large.nonzero().flatten()
+    )
 
 
 def _too_large(taps: Tensor) -> Tensor:
@@ -106,14 +109,14 @@ def exact_products() -> bool:
 
 
 def convolve(x: Tensor, kernel: Kernel) -> Tensor:
-    """Sums of a 3x3 convolution with zeros around, and its bias.
+    """Sums of a 3x3 convolution with zeros around, and its bias, times their scale.
 
     Args:
         x: integers in [0, 255] as float32 (N, h, w, C).
         kernel: of :func:`transformed`.
 
     Returns:
-        Integers as float32 (N, h, w, out).
+        Float32 (N, h, w, out).
     """
     n, height, width, channels = x.shape
     down, across = -(-height // 2), -(-width // 2)

@@ -139,4 +139,7 @@ class PriorNetwork:
 def _activate(stream: Tensor) -> Tensor:
     """ReLU: stream to activation units, rounded."""
     steps = 1 << (STREAM_BITS - ACTIVATION_BITS)
-    return (stream + steps // 2).mul_(1 / steps).floor_().clamp_(0, ACTIVATION_MAX)
+    return torch.add(_HALF, stream, alpha=1 / steps).floor_().clamp_(0, ACTIVATION_MAX)
+
+
+_HALF = torch.tensor(0.5, dtype=torch.float32)

@@ -17,10 +17,14 @@ from .machines import computing
 from .made_up import hashed
 
 
+def scales(out: int) -> Tensor:
+    return torch.tensor([2.0 ** -(n % 12) for n in range(out)])
+
+
 def sums(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
     kernel = weight.view(len(bias), 3, 3, -1).permute(0, 3, 1, 2).double()
     y = torch.conv2d(x.permute(0, 3, 1, 2).double(), kernel, bias.double(), padding=1)
-    return y.permute(0, 2, 3, 1)
+    return y.permute(0, 2, 3, 1) * scales(len(bias)).double()
 
 
 @given(
@@ -39,7 +43,7 @@ def test_sums_are_exact(
     if extreme:  # the largest factors, whose signs agree where the weights' do
         weight, x = 127 * weight.sign(), 255 * (x > 128)
     weight, bias = weight.to(torch.int8), hashed(out, seed + 2, 1000)
-    kernel = transformed(weight, bias)
+    kernel = transformed(weight, bias, scales(len(bias)))
     if kernel is not None:
         found = convolve(x.float(), kernel)
         assert torch.equal(found.double(), sums(weight, bias, x))
@@ -53,7 +57,7 @@ def test_large_sums_are_taken_in_two_parts(channels: int, parts: int) -> None:
     weight = torch.full((3, 9 * channels), 127, dtype=torch.int8)
     weight[1] = 1
     bias = torch.tensor([5, -7, 11])
-    kernel = transformed(weight, bias)
+    kernel = transformed(weight, bias, scales(len(bias)))
     assert kernel is not None and len(kernel.parts) == parts
     for x in (torch.full((1, 6, 5, channels), 255), torch.zeros(1, 6, 5, channels)):
         assert torch.equal(convolve(x.float(), kernel).double(), sums(weight, bias, x))
@@ -61,13 +65,13 @@ def test_large_sums_are_taken_in_two_parts(channels: int, parts: int) -> None:
 
 def test_larger_ones_are_refused() -> None:
     weight = torch.full((1, 9 * 57), 127, dtype=torch.int8)
-    assert transformed(weight, torch.zeros(1)) is None
+    assert transformed(weight, torch.zeros(1), scales(1)) is None
 
 
 def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     weight, bias = hashed(4 * 9 * 6, 3, 127).view(4, -1).to(torch.int8), hashed(4, 4, 1000)
     x = (hashed(2 * 11 * 7 * 6, 5, 127).view(2, 11, 7, 6) + 128).float()
-    kernel = transformed(weight, bias)
+    kernel = transformed(weight, bias, scales(len(bias)))
     assert kernel is not None
     monkeypatch.setattr(integer_winograd, "_TILES_AT_ONCE", 9)
     assert torch.equal(convolve(x, kernel).double(), sums(weight, bias, x))
@@ -85,4 +89,5 @@ def test_the_packaged_prior_is_filtered() -> None:
     path = packaged_prior(pretrained_weights("mao2024-vqgan-lite"))
     assert path is not None
     for block in PriorWeights.load(path).network.blocks:
-        assert transformed(block.gather.weight, block.gather.bias) is not None
+        gather = block.gather
+        assert transformed(gather.weight, gather.bias, scales(len(gather.bias))) is not None
