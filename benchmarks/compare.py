@@ -1,7 +1,8 @@
 """Rate and distortion of every codec on the same images, into a result file for each.
 
     python -m benchmarks.compare --dataset kodak=DIR [--dataset clic2025-8=DIR2]
-                                 [--codecs vvc,avif] [--images 4] [--jobs 2] [-o FOLDER]
+                                 [--codecs vvc,avif] [--qualities vvc=45,51] [--images 4]
+                                 [--jobs 2] [-o FOLDER]
 
 Writes ``FOLDER/<dataset>/<codec>.json``, by default in ``benchmarks/results``, with ``--images``
 in ``out/quick``. Compressed files stay in ``out/streams/<dataset>/<codec>/``. What is measured is
@@ -85,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
         help="images of DIR, and the name that results are filed under; may be repeated",
     )  # fmt: skip
     parser.add_argument("--codecs", help=f"such as vvc,avif (default: all of {', '.join(CODECS)})")
+    parser.add_argument(
+        "--qualities",
+        action="append",
+        default=[],
+        metavar="CODEC=1,5,9",
+        help="only these of a codec's; may be repeated",
+    )
     parser.add_argument("--images", type=int, help="only the first so many of each data set")
     parser.add_argument(
         "--metrics", default=",".join(METRICS),
@@ -120,11 +128,14 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"{key}: not available: {reason}", file=sys.stderr)
     if not codecs:
         raise CodecError("none of these codecs is available")
+    for text in arguments.qualities:
+        _restrict(codecs, text)
     failed = bool(missing and arguments.codecs)
     with ExitStack() as stack:
         pool = None
         if arguments.jobs > 1:
-            pool = ImagePool(arguments.jobs, list(codecs), sources, arguments.threads)
+            wanted = {key: list(codec.qualities) for key, codec in codecs.items()}
+            pool = ImagePool(arguments.jobs, wanted, sources, arguments.threads)
             stack.enter_context(pool)
         for dataset in datasets:
             for contestant in compare(dataset, codecs, names, OUT, pool):
@@ -234,6 +245,19 @@ def _dataset(text: str, limit: int | None) -> Dataset:
     if len({image.stem for image in images}) < len(images):
         raise CodecError(f"{folder}: two images differ in their ending only")
     return Dataset(name, path, images[:limit])
+
+
+def _restrict(codecs: dict[str, StillPictureCodec], text: str) -> None:
+    """Leave a codec that is available those of its qualities that ``CODEC=1,5,9`` names."""
+    key, _, numbers = text.partition("=")
+    if key not in CODECS or not numbers:
+        raise CodecError(f"--qualities takes CODEC=1,5,9, not {text!r}")
+    if key in codecs:
+        known = {str(quality): quality for quality in codecs[key].qualities}
+        names = _names(numbers)
+        if unknown := set(names) - known.keys():
+            raise CodecError(f"{key} has no quality {min(unknown)}; it has {', '.join(known)}")
+        codecs[key].qualities = [known[name] for name in known if name in names]
 
 
 def _names(text: str) -> list[str]:

@@ -23,18 +23,20 @@ class ImagePool:
 
     Args:
         jobs: how many processes. On images of 3 megapixels each takes about 8 GB.
-        keys: of codecs that are available.
+        codecs: those that are available, by key, with the qualities that are wanted.
         sources: where their weights are.
         threads: of torch in each process.
     """
 
-    def __init__(self, jobs: int, keys: list[str], sources: Sources, threads: int) -> None:
+    def __init__(
+        self, jobs: int, codecs: dict[str, list[int]], sources: Sources, threads: int
+    ) -> None:
         # Not forked: a copy of a process with torch's threads in it may hang.
         self._executor = ProcessPoolExecutor(
             jobs,
             multiprocessing.get_context("spawn"),
             initializer=_start,
-            initargs=(keys, sources, threads),
+            initargs=(codecs, sources, threads),
         )
 
     def measure(
@@ -74,10 +76,12 @@ class ImagePool:
 _codecs: dict[str, StillPictureCodec] = {}  # of this process
 
 
-def _start(keys: list[str], sources: Sources, threads: int) -> None:
+def _start(codecs: dict[str, list[int]], sources: Sources, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the parent tells of an interruption
     torch.set_num_threads(threads)
-    _codecs.update((key, make_codec(key, sources)) for key in keys)
+    for key, qualities in codecs.items():
+        _codecs[key] = make_codec(key, sources)
+        _codecs[key].qualities = qualities
 
 
 def _measure(task: tuple[Path, str, list[str], Path]) -> dict[str, Outcome]:

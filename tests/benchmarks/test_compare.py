@@ -73,6 +73,16 @@ def run(images: Path, *arguments: str, codecs: str = "coarse") -> int:
     return compare.main([*fixed, *arguments])
 
 
+def test_some_qualities_alone(
+    images: Path, tmp_path: Path, coarse: Coarse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(images, "--qualities", "coarse=2") == 0
+    assert report(tmp_path)["results"]["quality"] == [2] and coarse.done == [2, 2, 2]
+    for wrong, words in (("coarse=2,7", "no quality 7"), ("coarse", "takes CODEC=")):
+        assert run(images, "--qualities", wrong) == 2
+        assert words in capsys.readouterr().err
+
+
 def report(tmp_path: Path, codec: str = "coarse", folder: str = "results") -> dict[str, Any]:
     return json.loads((tmp_path / folder / "small" / f"{codec}.json").read_text())
 

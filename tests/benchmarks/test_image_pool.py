@@ -34,19 +34,20 @@ def test_several_processes_find_what_one_finds(
         work = tmp_path / f"out{jobs}"
         monkeypatch.setattr(compare, "OUT", work)
         arguments = ["--dataset", f"small={images}", "--metrics", "", "--codecs", OURS]
+        arguments += ["--qualities", f"{OURS}=9,1,5"]
         output = ["-o", str(tmp_path / f"results{jobs}")]
         assert compare.main([*arguments, *output, "--jobs", str(jobs)]) == 0
         text = (tmp_path / f"results{jobs}" / "small" / f"{OURS}.json").read_text()
         found.append((_without_times(text), _files(work / "streams"), _names(work / "rows")))
     assert found[0] == found[1]
-    assert len(found[0][1]) == 3 * 9
+    assert len(found[0][1]) == 3 * 3
 
 
 def test_a_process_that_ends_early_is_one_line(tmp_path: Path) -> None:
     images = _images(tmp_path, 2)
     with (
         pytest.raises(CodecError, match=r"a process ended before .* fewer --jobs"),
-        ImagePool(1, ["no such codec"], Sources(), threads=1) as pool,
+        ImagePool(1, {"no such codec": [1]}, Sources(), threads=1) as pool,
     ):
         list(pool.measure(images, tmp_path / "out", "small", []))
 
