@@ -85,6 +85,18 @@ def test_products_of_reduced_precision_are_noticed() -> None:
     assert exact_products()
 
 
+def test_and_where_torch_s_newer_settings_ask_for_them() -> None:
+    matmul = getattr(torch.backends.mkldnn, "matmul", None)
+    if matmul is None:
+        pytest.skip("this torch has no such setting")
+    matmul.fp32_precision = "bf16"
+    try:
+        assert not exact_products()
+    finally:
+        matmul.fp32_precision = "none"
+    assert exact_products()
+
+
 def test_the_packaged_prior_is_filtered() -> None:
     path = packaged_prior(pretrained_weights("mao2024-vqgan-lite"))
     assert path is not None
