@@ -34,7 +34,6 @@ OURS = "mao2024-vqgan-lite"
 BY_PRIOR = f"{OURS}-prior"  # the same pictures in smaller files, as they are written by default
 REFINED = f"{OURS}-refined"  # indices looked for by the decoder's pictures, coded by the prior
 UNFINETUNED_VARIABLE = "COMPRESSAI_VQ_UNFINETUNED"
-REFINED_QUALITIES = (1, 5, 9)  # a picture of 0.4 megapixels takes minutes on a slow core
 NO_WEIGHTS = "no public runnable weights"
 
 
@@ -149,10 +148,15 @@ def _ours(sources: Sources) -> StillPictureCodec:
 
 def _by_prior(sources: Sources) -> StillPictureCodec:
     weights = pretrained_weights(OURS)
-    return OurCodec(weights, "index prior", _packaged(weights))
+    return OurCodec(weights, "index prior", packaged_prior_of(weights))
 
 
-def _packaged(weights: LadderWeights) -> PriorWeights:
+def packaged_prior_of(weights: LadderWeights) -> PriorWeights:
+    """The index prior that the package has of its weights.
+
+    Raises:
+        CodecError: when it has none.
+    """
     path = packaged_prior(weights)
     if path is None:
         raise CodecError("the package has no index prior of its weights")
@@ -162,9 +166,7 @@ def _packaged(weights: LadderWeights) -> PriorWeights:
 def _refined(sources: Sources) -> StillPictureCodec:
     weights = pretrained_weights(OURS)
     description = f"indices refined in {STEPS} steps, index prior"
-    codec = OurCodec(weights, description, _packaged(weights), Refinement(STEPS))
-    codec.qualities = list(REFINED_QUALITIES)
-    return codec
+    return OurCodec(weights, description, packaged_prior_of(weights), Refinement(STEPS))
 
 
 def _unfinetuned(sources: Sources) -> StillPictureCodec:

@@ -22,6 +22,7 @@ from benchmarks.codecs import BY_PRIOR, OURS, REFINED
 from benchmarks.environment import ROOT
 from benchmarks.lattice import lattice_table
 from benchmarks.loss_words import fuzz_sentence, loss_table, netem_sentence
+from benchmarks.refinement_steps import steps_table
 from benchmarks.report.published import Published
 from benchmarks.report.results import DATASETS
 from benchmarks.scale_words import folders_sentence, large_table
@@ -163,16 +164,16 @@ def prior() -> str:
 
 
 def refined() -> str:
-    """What refinement of the indices gains, and what it costs."""
+    """What refinement of the indices gains."""
     found, nearest = _load(f"kodak/{REFINED}.json"), _load(f"kodak/{BY_PRIOR}.json")
     (paper,) = (curve for curve in Published().curves("kodak") if curve.codec == OURS)
     lines = [
-        "| quality | bytes | bpp | LPIPS | LPIPS-VGG | DISTS | PSNR dB | MS-SSIM | encode s "
+        "| quality | bytes | bpp | LPIPS | LPIPS-VGG | DISTS | PSNR dB | MS-SSIM "
         "| LPIPS published |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     digits = {"bytes": 0, "bpp": 4, "lpips": 3, "lpips-vgg": 3, "dists": 3}
-    digits |= {"psnr-rgb": 2, "ms-ssim-rgb": 3, "encoding_time": 1}
+    digits |= {"psnr-rgb": 2, "ms-ssim-rgb": 3}
     for n, quality in enumerate(found["results"]["quality"]):
         before = nearest["results"]["quality"].index(quality)
         cells = [
@@ -185,9 +186,7 @@ def refined() -> str:
         "",
         f"Nearest codewords → refined; means over {found['dataset']['images']} images of "
         f"{found['dataset']['folder'].capitalize()}, complete files by the index prior. "
-        f"{found['description'].split('; ')[1].capitalize()}. Times are on one thread of "
-        f"{found['machine']['cpu']}, two images at a time, and those of the nearest codewords "
-        "from another run. Weights "
+        f"{found['description'].split('; ')[1].capitalize()}. Weights "
         f"`{found['fingerprint'][:16]}`, prior `{found['prior'][:16]}`.",
     ]
     return "\n".join(lines)
@@ -208,6 +207,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "published": published,
     "kodak": kodak,
     "speed": told("speed.json", speed_text),
+    "speed_fp32": told("speed-fp32.json", speed_text),
     "hook": hook,
     "fuzz": fuzz,
     "training": training,
@@ -215,6 +215,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "against": against,
     "prior": prior,
     "refined": refined,
+    "refinement_steps": told("refinement-steps.json", steps_table),
     "loss": told("loss.json", loss_table),
     "netem": told("netem.json", netem_sentence),
     "packet_fuzz": told("packet-fuzz.json", fuzz_sentence),

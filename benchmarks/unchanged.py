@@ -82,13 +82,15 @@ def as_sentence(report: dict[str, Any]) -> str:
     """What was found, in words."""
     pairs = zip(report["lpips_before"].values(), report["lpips_after"].values(), strict=True)
     most = max(abs(before - after) for before, after in pairs)
+    rounded = report["same_pictures"] < report["files"]
+    why = " (convolutions in fp32 are rounded otherwise than then)" if rounded else ""
     return (
         f"Of {report['files']} files of {report['dataset'].capitalize()} ({report['images']} "
         f"images at all qualities), written and read by the code of commit "
         f"`{report['before'][:7]}`, before tiles and the other work on speed, and by this one, "
         f"{report['same_files']} are the same to the byte, and of the decoded pictures "
-        f"{report['same_pictures']}; mean LPIPS differs by {most:.4f} at most. Weights "
-        f"`{report['fingerprint'][:16]}`, that commit's."
+        f"{report['same_pictures']}{why}; mean LPIPS differs by {most:.6f} at most. Weights "
+        f"`{report['fingerprint'][:16]}`, that commit's; {report['machine']['cpu']}."
     )
 
 

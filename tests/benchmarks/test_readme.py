@@ -21,7 +21,10 @@ def test_every_block_is_used() -> None:
     assert set(re.findall(r"<!-- figures (\w+) -->", text)) == set(BLOCKS)
 
 
-@pytest.mark.parametrize("name", ["kodak/mao2024-vqgan-lite.json", "speed.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["kodak/mao2024-vqgan-lite.json", "speed.json", "speed-fp32.json", "refinement-steps.json"],
+)
 def test_results_are_those_of_the_shipped_weights(name: str) -> None:
     report = json.loads((RESULTS / name).read_text())
     assert report["fingerprint"] == json.loads(WEIGHTS.read_text())["fingerprint"]

@@ -54,10 +54,17 @@ def test_files_pictures_and_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert found["lpips_after"][1] == found["lpips_before"][1]
     assert found["lpips_after"][10] == pytest.approx(found["lpips_before"][10] + 1)
     text = as_sentence(
-        {**found, "before": "a" * 40, "fingerprint": "f" * 64, "dataset": "kodak", "images": 2}
+        {
+            **found,
+            "before": "a" * 40,
+            "fingerprint": "f" * 64,
+            "dataset": "kodak",
+            "images": 2,
+            "machine": {"cpu": "a CPU"},
+        }
     )
     assert "4 files of Kodak (2 images" in text and "3 are the same to the byte" in text
-    assert "differs by 1.0000 at most" in text and "`aaaaaaa`" in text
+    assert "differs by 1.000000 at most" in text and "`aaaaaaa`" in text
 
 
 @in_a_repository
