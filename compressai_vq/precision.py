@@ -17,11 +17,17 @@ def has_fast_bf16() -> bool:
     return any(getattr(torch.cpu, name, lambda: False)() for name in probes)
 
 
+def prefers_bf16(device: str | torch.device) -> bool:
+    """Whether networks run faster in bf16 than in fp32 on a device: not on most CPUs."""
+    return torch.device(device).type != "cpu" or has_fast_bf16()
+
+
 def for_training(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
     """Lightning's name for the number format of training: bf16 where the device is fast at it.
 
     CPUs without it compute in bf16 all the same, far slower than in fp32.
     """
+    # Lightning's accelerators, "gpu" among them, are not all names of torch's devices.
     return "bf16-mixed" if accelerator != "cpu" or has_fast_bf16() else "32-true"
 
 
@@ -44,8 +50,7 @@ def for_inference(
     """
     codec = codec.to(device).eval().requires_grad_(False)
     if precision == "auto":
-        fast = torch.device(device).type != "cpu" or has_fast_bf16()
-        precision = "bf16" if fast else "fp32"
+        precision = "bf16" if prefers_bf16(device) else "fp32"
     for network in (codec.encoder, codec.decoder):
         if precision == "bf16":
             partly = getattr(network, "use_bf16", None)

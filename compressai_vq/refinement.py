@@ -35,7 +35,7 @@ from .metrics.feature_distances import (
 from .networks.frozen_convolution import freeze_convolutions
 from .networks.memory_layout import channels_last
 from .picture import to_unit
-from .precision import has_fast_bf16
+from .precision import prefers_bf16
 from .tiles import Tile, tiles, whole
 
 STEPS = 16
@@ -87,7 +87,7 @@ class Refinement:
             self._nets[name] = load_metric(name, allow_download).to(device)
         if steps:
             freeze_convolutions(self._nets["dists"])
-            if has_fast_bf16() or torch.device(device).type != "cpu":
+            if prefers_bf16(device):
                 channels_last(self._nets["lpips"])
             else:
                 freeze_convolutions(self._nets["lpips"])
