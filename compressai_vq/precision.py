@@ -31,6 +31,17 @@ def for_training(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
     return "bf16-mixed" if accelerator != "cpu" or has_fast_bf16() else "32-true"
 
 
+def autocast(device: str | torch.device, enabled: bool = True) -> torch.autocast:
+    """A region that computes in bf16 where the device is fast at it, else in what it is given.
+
+    Args:
+        device: where the region computes.
+        enabled: False for a region that needs more bits than bf16 has.
+    """
+    kind = torch.device(device).type
+    return torch.autocast(kind, torch.bfloat16, enabled=enabled and prefers_bf16(device))
+
+
 def for_inference(
     codec: VQGANCodec, device: str | torch.device = "cpu", precision: str = "auto"
 ) -> VQGANCodec:

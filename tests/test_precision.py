@@ -8,7 +8,7 @@ import torch
 from compressai_vq import precision
 from compressai_vq.architectures import Mao2024VQGAN, Mao2024VQGANLite
 from compressai_vq.codec import VQGANCodec
-from compressai_vq.precision import for_inference, for_training
+from compressai_vq.precision import autocast, for_inference, for_training
 
 
 def _dtype(codec: VQGANCodec) -> torch.dtype:
@@ -35,6 +35,18 @@ def test_training_is_in_bf16_where_the_device_is_fast_at_it(
     monkeypatch.setattr(precision, "has_fast_bf16", lambda: fast)
     assert for_training("cpu") == ("bf16-mixed" if fast else "32-true")
     assert for_training("cuda") == "bf16-mixed"
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_region_is_in_bf16_where_the_device_is_fast_at_it(
+    fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "has_fast_bf16", lambda: fast)
+    x = torch.ones(2, 2)
+    with autocast("cpu"):
+        assert (x @ x).dtype == (torch.bfloat16 if fast else torch.float32)
+    with autocast("cpu", enabled=False):
+        assert (x @ x).dtype == torch.float32
 
 
 def test_codebook_and_frequencies_stay_in_fp32() -> None:

@@ -11,6 +11,7 @@ from compressai.models import Cheng2020Anchor
 from torch import Tensor
 
 from compressai_vq.plugins.hific.losses import bits_per_pixel
+from compressai_vq.precision import autocast
 
 from .recipe import descend, learned
 from .schedule import Moment, RateControl
@@ -37,7 +38,7 @@ class MixedPrecisionAnchor(Cheng2020Anchor):
 
     def forward(self, x: Tensor) -> dict[str, Any]:
         """As CompressAI's, in training mode."""
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with autocast(x.device):
             y = self.g_a(x)
         y = y.float()
         z_hat, z_likelihoods = self.entropy_bottleneck(self.h_a(y))
@@ -45,7 +46,7 @@ class MixedPrecisionAnchor(Cheng2020Anchor):
         context = torch.cat((self.h_s(z_hat), self.context_prediction(y_hat)), dim=1)
         scales, means = self.entropy_parameters(context).chunk(2, 1)
         _, y_likelihoods = self.gaussian_conditional(y, scales, means=means)
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with autocast(x.device):
             x_hat = self.g_s(y_hat)
         return {"x_hat": x_hat.float(), "likelihoods": {"y": y_likelihoods, "z": z_likelihoods}}
 

@@ -21,6 +21,7 @@ from compressai_vq.plugins.hific.losses import (
     bits_per_pixel,
     distortion,
 )
+from compressai_vq.precision import autocast
 
 from .recipe import descend, learned
 from .schedule import Moment, RateControl
@@ -80,12 +81,12 @@ class HiFiCRecipe:
         """See :class:`.recipe.Recipe`."""
         s, pixels = self.settings, x.numel() // 3
         x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with autocast(x.device):
             y = self.model.analyze(x)
         # Differences of cumulative densities are lost in bfloat16.
         y = y.float()
         y_hat, likelihoods = self.model.code(y)
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with autocast(x.device):
             x_hat = self.model.synthesize(y_hat)
         estimated = bits_per_pixel(likelihoods.values(), pixels)
         actual = self._rounded_rate(y, pixels)
@@ -95,7 +96,7 @@ class HiFiCRecipe:
         loss = rate.loss(estimated, actual) + error
         figures = {"bpp": actual, "distortion": error.item(), "lambda_a": self._control.weight}
         if self._lpips is not None:
-            with torch.autocast(x.device.type, torch.bfloat16):
+            with autocast(x.device):
                 distance = lpips_distance(self._lpips, 2 * x - 1, 2 * x_hat - 1)
             loss = loss + s.perceptual * distance
             figures["lpips"] = distance.item()
@@ -123,7 +124,7 @@ class HiFiCRecipe:
         return bits_per_pixel(likelihoods.values(), pixels).item()
 
     def _judge(self, x: Tensor, condition: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with autocast(x.device):
             return self.discriminator(x.to(condition.dtype), condition)
 
     def _train_judge(self, real: Tensor, fake: Tensor, condition: Tensor) -> float:

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from ..atomic_file import write_atomically
 from ..errors import CodecError
 from ..ladder_weights import LadderWeights
-from ..precision import has_fast_bf16
+from ..precision import autocast
 from ..pretrained import pretrained_weights
 from ..prior.raster_transformer import GPT, RasterTransformer, logits_at, new_gpt
 from .log import append_row, read_rows
@@ -216,7 +216,7 @@ class RasterRun:
         return torch.stack(windows)
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16())
+        return autocast("cpu")
 
     def _learning_rate(self) -> float:
         config = self.config

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..networks.memory_layout import channels_last
+from ..precision import autocast
 from .ladder import Ladder
 
 
@@ -19,7 +20,7 @@ def count_usage(model: Ladder, photographs: list[Tensor]) -> dict[int, Tensor]:
         x = picture[None, :, :height, :width].float().div(127.5).sub(1.0)
         x = x.contiguous(memory_format=torch.channels_last)
         for rate, total in counts.items():
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast(x.device):
                 latent = model.encoder(x, rate)
             vectors = latent.float().permute(0, 2, 3, 1).flatten(0, 2)
             _, indices = model.codebook(rate)(vectors)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...precision import autocast
 from ...prior.order import NUM_PASSES, pass_numbers
 from ..log import append_row
 from ..optimizer import make_optimizer
@@ -122,7 +123,7 @@ class PriorRun:
 
     def _precision(self) -> torch.autocast:
         # Rounding to the integer network's steps needs more bits than bf16 has.
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=not self.quantizing)
+        return autocast(self.device, enabled=not self.quantizing)
 
     def _learning_rate(self) -> float:
         config = self.config
