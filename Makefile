@@ -5,6 +5,11 @@ KODAK ?=
 CLIC ?=
 # A number of images of each set: quick, and kept apart from the results on all of them.
 IMAGES ?=
+# Photographs for baselines, folders or WebDataset tars: to train on, and others to validate on.
+DATA ?=
+VALIDATION ?=
+# Folder of what baselines trains and bench compares with.
+RUNS ?= $(if $(IMAGES),out/quick/runs,runs)
 # Images that bench measures side by side; each takes about 8 GB where they have 3 megapixels.
 JOBS ?= 1
 
@@ -15,9 +20,19 @@ QUICK = --results out/quick -o out/quick/report
 
 # Refining a picture of 3 megapixels takes minutes at each quality.
 SOME = --qualities mao2024-vqgan-lite-refined=1,5,9
-COMPARE = $(RUN) -m benchmarks.compare --jobs $(JOBS) $(if $(IMAGES),--images $(IMAGES))
+UNFINETUNED = $(or $(COMPRESSAI_VQ_UNFINETUNED),$(RUNS)/unfinetuned.safetensors)
+MODELS = --models "$(RUNS)/baselines"
+OURS_BEFORE = --unfinetuned "$(UNFINETUNED)"
+COMPARE = $(RUN) -m benchmarks.compare --jobs $(JOBS) $(MODELS) $(OURS_BEFORE) \
+	$(if $(IMAGES),--images $(IMAGES))
 
-.PHONY: demo test lint report bench
+# With IMAGES, a few steps of small batches: only to see that everything runs.
+RETRAIN = $(RUN) -m benchmarks.train_baselines
+FEW_STEPS = $(if $(IMAGES),--steps 120 --batch 2)
+TRAIN = $(RUN) -m compressai_vq.cli train
+PRETRAIN_QUICK = --config benchmarks/train_baselines/quick-pretrain.toml
+
+.PHONY: demo test lint report baselines bench
 
 demo:
 	$(PYTHON) -m benchmarks
@@ -32,7 +47,20 @@ lint:
 report:
 	$(RUN) -m benchmarks.report \
 		$(if $(KODAK),--pictures "kodak=$(KODAK)") $(if $(CLIC),--pictures "clic2025-8=$(CLIC)") \
-		$(if $(IMAGES),$(QUICK))
+		$(MODELS) $(OURS_BEFORE) $(if $(IMAGES),$(QUICK))
+
+# Trains what bench compares with and the package does not ship, hours on one CPU: Cheng2020 and
+# HiFiC at our rates, and our codec before fine-tuning. Goes on where it was interrupted.
+baselines:
+	@test -n "$(DATA)" -a -n "$(VALIDATION)" || \
+		{ echo 'make baselines DATA="SHARD ..." VALIDATION=SHARD [IMAGES=4]' >&2; exit 2; }
+	$(RETRAIN) cheng2020 --data $(DATA) --runs "$(RUNS)/baselines" $(FEW_STEPS)
+	$(RETRAIN) hific --data $(DATA) --runs "$(RUNS)/baselines" $(FEW_STEPS)
+	$(RETRAIN).keep --runs "$(RUNS)/baselines" $(if $(IMAGES),-o out/quick/baselines.json)
+	$(TRAIN) pretrain --data $(DATA) --validation $(VALIDATION) --runs "$(RUNS)" \
+		$(if $(IMAGES),$(PRETRAIN_QUICK))
+	$(TRAIN) cluster --data $(DATA) --runs "$(RUNS)"
+	$(TRAIN) export --of cluster --data $(if $(IMAGES),$(VALIDATION),$(DATA)) --runs "$(RUNS)" -o "$(UNFINETUNED)"
 
 # Measures every codec anew, goes on where it was interrupted, then makes the report.
 bench:
@@ -40,6 +68,6 @@ bench:
 		{ echo "make bench KODAK=folder [CLIC=folder] [IMAGES=4] [JOBS=2]" >&2; exit 2; }
 	$(if $(KODAK),$(COMPARE) --dataset "kodak=$(KODAK)" $(if $(IMAGES),$(SOME)))
 	$(if $(CLIC),$(COMPARE) --dataset "clic2025-8=$(CLIC)" $(SOME))
-	$(if $(KODAK),$(if $(IMAGES),,$(RUN) -m benchmarks.times --dataset "kodak=$(KODAK)"))
-	$(if $(CLIC),$(if $(IMAGES),,$(RUN) -m benchmarks.times --dataset "clic2025-8=$(CLIC)"))
+	$(if $(KODAK),$(if $(IMAGES),,$(RUN) -m benchmarks.times $(MODELS) --dataset "kodak=$(KODAK)"))
+	$(if $(CLIC),$(if $(IMAGES),,$(RUN) -m benchmarks.times $(MODELS) --dataset "clic2025-8=$(CLIC)"))
 	$(MAKE) report

@@ -67,12 +67,15 @@ def main(argv: list[str] | None = None) -> int:
     """Keep; returns the exit code, 2 after one line about unusable input."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train_baselines.keep")
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("-o", "--output", type=Path, default=STORED, metavar="FILE")
+    arguments = parser.parse_args(argv)
     try:
-        kept = keep(parser.parse_args(argv).runs)
+        kept = keep(arguments.runs, arguments.output)
     except CodecError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{STORED}: {', '.join(f'{len(points)} of {codec}' for codec, points in kept.items())}")
+    counts = ", ".join(f"{len(points)} of {codec}" for codec, points in kept.items())
+    print(f"{arguments.output}: {counts}")
     return 0
 
 

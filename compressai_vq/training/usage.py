@@ -5,20 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..networks.memory_layout import channels_last
-from ..precision import autocast
+from ..networks.convolution import wants_default_layout
+from ..networks.memory_layout import channels_last, like_weights
+from ..precision import autocast, prefers_bf16
 from .ladder import Ladder
 
 
 @torch.no_grad()
 def count_usage(model: Ladder, photographs: list[Tensor]) -> dict[int, Tensor]:
     """How often each codeword of each rate is used, by rate."""
-    model = channels_last(model.eval())
+    model = model.eval()
+    if prefers_bf16("cpu") or not wants_default_layout(model.encoder):
+        channels_last(model)
     counts = {rate: torch.zeros(len(model.codebook(rate).weight)) for rate in model.rates}
     for picture in photographs:
         height, width = (side // 16 * 16 for side in picture.shape[1:])
         x = picture[None, :, :height, :width].float().div(127.5).sub(1.0)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = like_weights(x, model.encoder)
         for rate, total in counts.items():
             with autocast(x.device):
                 latent = model.encoder(x, rate)
