@@ -9,7 +9,7 @@ IMAGES ?=
 DATA ?=
 VALIDATION ?=
 # Folder of what baselines trains and bench compares with.
-RUNS ?= $(if $(IMAGES),out/quick/runs,runs)
+RUNS ?= $(if $(IMAGES),out/quick-runs,runs)
 # Images that bench measures side by side; each takes about 8 GB where they have 3 megapixels.
 JOBS ?= 1
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..tiles import Region, tiles, whole
+from .first_sums import FirstSums
 from .network import PriorNetwork
 
 POSITIONS_AT_ONCE = 1 << 16
@@ -21,8 +22,17 @@ POSITIONS_AT_ONCE = 1 << 16
 _FEWEST_ROWS = 32  # of a band, so that margins stay a small part of it
 
 
+def in_one_band(height: int, width: int) -> bool:
+    """Whether a map is small enough to be taken as a whole."""
+    return height * width <= POSITIONS_AT_ONCE
+
+
 def hidden_bands(
-    network: PriorNetwork, known: Tensor, rate: int, wanted: Tensor
+    network: PriorNetwork,
+    known: Tensor,
+    rate: int,
+    wanted: Tensor,
+    first: FirstSums | None = None,
 ) -> Iterator[Tensor]:
     """What is known around some positions, by bands of rows from top to bottom.
 
@@ -32,6 +42,7 @@ def hidden_bands(
             all of them are those of the map as it was at first.
         rate: one of the network's.
         wanted: int64 (P,), positions of the flat map, ascending.
+        first: of the network, filled with the same indices; only for maps of one band.
 
     Yields:
         What :meth:`PriorNetwork.hidden` gives for the next of them: integers in [0, 255],
@@ -41,8 +52,8 @@ def hidden_bands(
     if bool((known == network.sizes[rate]).all()):
         yield from _of_gaps(network, height, width, rate, wanted)
         return
-    if height * width <= POSITIONS_AT_ONCE:
-        yield network.hidden(known[None], rate, wanted)
+    if in_one_band(height, width):
+        yield network.hidden(known[None], rate, wanted, first)
         return
     known = known.clone()
     everything, margin = whole(height, width), len(network.blocks)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..errors import CodecError
 from ..frequencies import PRECISION
-from .bands import hidden_bands
+from .bands import hidden_bands, in_one_band
 from .distribution import cumulative_rows, low_bits, weights_of
 from .network import PriorNetwork
 from .order import coding_order
@@ -157,11 +157,18 @@ class PriorCoder:
         ``known`` (height * width,) is read anew at each pass: by then the caller has put the
         indices of earlier parts into it.
         """
+        whole = in_one_band(height, width)
+        first = self.network.first_sums(rate, height, width) if whole else None
+        before: Tensor | None = None
         for coded in coding_order(height, width):
             coded = coded.to(known.device)
+            if first is not None and before is not None:
+                first.fill(before, known[before])
+            before = coded
             waiting = torch.empty(0, self.network.channels, device=known.device)
             start = 0
-            for hidden in hidden_bands(self.network, known.view(height, width), rate, coded):
+            shown = known.view(height, width)
+            for hidden in hidden_bands(self.network, shown, rate, coded, first):
                 waiting = torch.cat([waiting, hidden])  # float32, whatever the band is
                 seen = start + len(waiting)
                 # A part ends where it did if there were one band.

@@ -40,10 +40,17 @@ def low_bits(size: int) -> int:
 
 
 def weights_of(logits: Tensor) -> Tensor:
-    """Logits (P, K) to weights in proportion to 2 ** (logit / 256), int64 in [1, 2 ** 30]."""
+    """Logits to weights in proportion to 2 ** (logit / 256).
+
+    Args:
+        logits: integers within +-2^23 as float32 (P, K), which holds their differences exactly.
+
+    Returns:
+        int64 (P, K) in [1, 2 ** 30].
+    """
     table = _table().to(logits.device)
     below = (logits.amax(1, keepdim=True) - logits).clamp_(max=len(table) - 1)
-    return table[below]
+    return table.index_select(0, below.flatten().long()).view_as(logits)
 
 
 def cumulative_rows(weights: Tensor) -> Tensor:

@@ -63,6 +63,25 @@ class IntegerConvolution(IntegerLinear):
         ]
         return torch.cat(parts)
 
+    def taps(self, x: Tensor) -> Tensor:
+        """What inputs add to the sums of the positions around them, times their scale.
+
+        Args:
+            x: integers in [-255, 255] as float32 (P, C).
+
+        Returns:
+            Float32 (P, 9, out): by each column group of the weight. The input's position lies
+            below and right of the results' by that group's offsets, less one.
+        """
+        out, columns = self._weight.shape
+        by_tap = self._weight.view(out, 9, columns // 9).transpose(0, 1).reshape(9 * out, -1)
+        return F.linear(x, by_tap).view(len(x), 9, out)
+
+    @property
+    def bias_as_summed(self) -> Tensor:
+        """The bias times the sums' scale, float32 (out,)."""
+        return self._bias
+
     def _fast(self, x: Tensor) -> integer_winograd.Kernel | None:
         if x.device.type != "cpu" or x[..., 0].numel() < _FEWEST_FOR_WINOGRAD:
             return None

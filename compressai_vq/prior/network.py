@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import CodecError
+from .first_sums import FirstSums
 from .fixed_point import (
     ACTIVATION_BITS,
     EMBEDDING_BITS,
@@ -103,37 +104,54 @@ class PriorNetwork:
         return moved
 
     @torch.no_grad()
-    def hidden(self, indices: Tensor, rate: int, wanted: Tensor | None = None) -> Tensor:
+    def hidden(
+        self,
+        indices: Tensor,
+        rate: int,
+        wanted: Tensor | None = None,
+        first: FirstSums | None = None,
+    ) -> Tensor:
         """What is known around each position.
 
         Args:
             indices: int64 (N, h, w) in [0, K]; K marks a gap.
             rate: one of ``sizes``.
             wanted: int64 (P,), positions of the flat (N h w), when only these are.
+            first: of :meth:`first_sums`, filled with the same indices, which saves time; N is 1.
 
         Returns:
             Integers in [0, 255] as float32 (N, h, w, C), or (P, C) of those that are wanted.
         """
         with torch.autocast(self.device.type, enabled=False):
             table = self._tables[rate]
-            x = F.embedding(indices.to(self.device), table)
-            x = x.mul_(1 << (STREAM_BITS - EMBEDDING_BITS))
+            x = F.embedding(indices.to(self.device), table).mul_(_OF_EMBEDDING)
             for number, block in enumerate(self.blocks, 1):
-                y = _activate(x)
-                if wanted is not None and number == len(self.blocks):
-                    y = block.gather.at(y, wanted, 0, ACTIVATION_MAX)
-                    x = x.flatten(0, 2)[wanted]
+                only = wanted if number == len(self.blocks) else None
+                if first is not None and number == 1:
+                    y = first.results(0, ACTIVATION_MAX)
+                    y = y if only is None else y.flatten(0, 2)[only]
+                elif only is None:
+                    y = block.gather.over(_activate(x), 0, ACTIVATION_MAX)
                 else:
-                    y = block.gather.over(y, 0, ACTIVATION_MAX)
+                    y = block.gather.at(_activate(x), only, 0, ACTIVATION_MAX)
+                x = x if only is None else x.flatten(0, 2)[only]
                 y = block.mix(y, -STREAM_MAX, STREAM_MAX)
                 x = x.add_(y).clamp_(-STREAM_MAX, STREAM_MAX)
             return _activate(x)
 
     @torch.no_grad()
+    def first_sums(self, rate: int, height: int, width: int) -> FirstSums:
+        """For :meth:`hidden` of a map (height, width) of gaps that are filled bit by bit."""
+        rows = _activate(self._tables[rate] * _OF_EMBEDDING)
+        return FirstSums(self.blocks[0].gather, rows, height, width)
+
+    @torch.no_grad()
     def logits(self, hidden: Tensor, rate: int) -> Tensor:
-        """Rows of :meth:`hidden`, (P, C), to int64 (P, K): 1/256 bits, up to a constant."""
+        """Rows of :meth:`hidden`, (P, C), to logits (P, K): integers within +-2^23 as float32,
+        in 1/256 bits, up to a constant.
+        """
         with torch.autocast(self.device.type, enabled=False):
-            return self.heads[rate](hidden, -LOGIT_MAX, LOGIT_MAX).long()
+            return self.heads[rate](hidden, -LOGIT_MAX, LOGIT_MAX)
 
 
 def _activate(stream: Tensor) -> Tensor:
@@ -141,5 +159,7 @@ def _activate(stream: Tensor) -> Tensor:
     steps = 1 << (STREAM_BITS - ACTIVATION_BITS)
     return torch.add(_HALF, stream, alpha=1 / steps).floor_().clamp_(0, ACTIVATION_MAX)
 
+
+_OF_EMBEDDING = 1 << (STREAM_BITS - EMBEDDING_BITS)
 
 _HALF = torch.tensor(0.5, dtype=torch.float32)

@@ -20,9 +20,9 @@ def _make(*arguments: str, dry: bool = True) -> subprocess.CompletedProcess[str]
 def test_a_quick_run_leaves_the_results_on_all_images_alone() -> None:
     trained = _make("baselines", "DATA=a b", "VALIDATION=c", "IMAGES=4").stdout
     assert trained.count("--data a b") == 4  # the quick export counts on the validation's
-    assert 'keep --runs "out/quick/runs/baselines" -o out/quick/baselines.json' in trained
+    assert 'keep --runs "out/quick-runs/baselines" -o out/quick/baselines.json' in trained
     measured = _make("bench", "KODAK=k", "CLIC=c", "IMAGES=4").stdout
-    assert measured.count('--models "out/quick/runs/baselines"') >= 2
+    assert measured.count('--models "out/quick-runs/baselines"') >= 2
     assert "--results out/quick -o out/quick/report" in measured
     assert "benchmarks.times" not in measured
 

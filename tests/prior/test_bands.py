@@ -10,6 +10,7 @@ from compressai_vq.errors import CodecError
 from compressai_vq.prior import bands
 from compressai_vq.prior.bands import hidden_bands
 from compressai_vq.prior.coder import PriorCoder
+from compressai_vq.prior.first_sums import FirstSums
 from compressai_vq.prior.network import PriorNetwork
 from compressai_vq.rates import LADDER
 
@@ -111,7 +112,7 @@ def test_certain_indices_cost_next_to_nothing_and_are_still_accepted() -> None:
 
     class Certain(PriorNetwork):
         def logits(self, hidden: Tensor, rate: int) -> Tensor:
-            logits = torch.zeros(len(hidden), self.sizes[rate], dtype=torch.int64)
+            logits = torch.zeros(len(hidden), self.sizes[rate])
             logits[:, 2] = 1 << 20
             return logits
 
@@ -129,10 +130,10 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     original = PriorNetwork.hidden
 
     def counted(
-        self: PriorNetwork, indices: Tensor, rate: int, wanted: Tensor | None = None
+        self: PriorNetwork, indices: Tensor, rate: int, *more: Tensor | FirstSums | None
     ) -> Tensor:
         calls.append(indices.numel())
-        return original(self, indices, rate, wanted)
+        return original(self, indices, rate, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(PriorNetwork, "hidden", counted)
     return calls

@@ -4,15 +4,22 @@ import pytest
 import torch
 
 from compressai_vq.prior.distribution import cumulative_rows, low_bits, weights_of
+from compressai_vq.prior.fixed_point import LOGIT_MAX
 from compressai_vq.rates import LADDER
 
 
 def test_weights_are_powers_of_two() -> None:
-    logits = torch.tensor([[0, -256, -512, -128, -(30 << 8), -(99 << 8)]])
+    logits = torch.tensor([[0.0, -256, -512, -128, -(30 << 8), -(99 << 8)]])
     weights = weights_of(logits + 12345)
     assert weights[0, :3].tolist() == [1 << 30, 1 << 29, 1 << 28]
     assert weights[0, 3].item() == pytest.approx(2**29.5, abs=1)
     assert weights[0, 4:].tolist() == [1, 1]
+
+
+def test_the_farthest_logits_are_told_apart() -> None:
+    logits = torch.tensor([[LOGIT_MAX, LOGIT_MAX - 1, -LOGIT_MAX, 1 - LOGIT_MAX]]).float()
+    weights = weights_of(logits)[0].tolist()
+    assert weights == [1 << 30, int(2 ** (30 - 1 / 256)), 1, 1]
 
 
 @pytest.mark.parametrize("n", [2, 8, 64, 2048])
