@@ -35,7 +35,8 @@ class Grain(nn.Module):
         noise = torch.randn((channels, PERIOD, PERIOD), generator=drawn, device="cpu")
         self.register_buffer("field", noise.half().float())  # as a weights file keeps it
         self.project = nn.Conv2d(channels, width, 1, bias=False)
-        nn.init.normal_(self.project.weight, std=0.05)
+        if not self.project.weight.is_meta:  # there torch would import its compiler for it
+            nn.init.normal_(self.project.weight, std=0.05)
 
     def forward(self, height: int, width: int, corner: Corner = (0, 0)) -> Tensor:
         """The grain (1, C, height, width) of a region whose first position is ``corner``."""

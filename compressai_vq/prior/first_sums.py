@@ -58,7 +58,7 @@ class FirstSums:
     def results(self, low: int, high: int) -> Tensor:
         """The convolution's results for the map as it is: (1, h, w, out) within [low, high]."""
         height, width = self._size
-        return self._sums[None, 1 : 1 + height, 1 : 1 + width].floor().clamp_(low, high)
+        return self._sums[1 : 1 + height, 1 : 1 + width].floor().clamp_(low, high)[None]
 
 
 def _offset(tap: int) -> tuple[int, int]:

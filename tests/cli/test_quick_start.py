@@ -15,6 +15,13 @@ quick_start.set_environment()
 quick_start.import_compressai()
 from compressai_vq.cli.__main__ import parser
 parser("compress")
+import torch
+from compressai_vq.file_codec import FileCodec
+from compressai_vq.pretrained import pretrained_weights
+from compressai_vq.prior.prior_weights import PriorWeights, packaged_prior
+weights = pretrained_weights("mao2024-vqgan-lite")
+codec = FileCodec(weights, prior=PriorWeights.load(packaged_prior(weights)))
+codec.decompress(codec.compress(torch.zeros(3, 64, 64, dtype=torch.uint8), 1))
 names = ("compressai.models", "torch_geometric", "torchvision", "torch._dynamo", "sklearn")
 loaded = {name: name in sys.modules for name in names}
 finders = [type(finder).__module__ for finder in sys.meta_path]
