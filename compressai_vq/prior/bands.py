@@ -82,8 +82,7 @@ def _of_gaps(
     """Of a map of gaps: all that the network sees of it is how far its edges are."""
     sight = len(network.blocks)
     seen = [min(length, 2 * sight + 1) for length in (height, width)]
-    gaps = torch.full((1, *seen), network.sizes[rate], device=network.device)
-    hidden = network.hidden(gaps, rate)[0]
+    hidden = network.hidden_of_gaps(rate, *seen)
     for positions in wanted.split(POSITIONS_AT_ONCE):
         row, column = (
             place.clamp(max=sight) + (place - (length - 1 - sight)).clamp(min=0)

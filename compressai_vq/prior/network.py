@@ -87,6 +87,7 @@ class PriorNetwork:
         self.embeddings, self.blocks, self.heads = embeddings, blocks, heads
         self.device = torch.device("cpu")
         self._tables = {rate: table.float() for rate, table in embeddings.items()}
+        self._of_gaps: dict[tuple[int, int, int], Tensor] = {}
 
     @property
     def sizes(self) -> dict[int, int]:
@@ -138,6 +139,20 @@ class PriorNetwork:
                 y = block.mix(y, -STREAM_MAX, STREAM_MAX)
                 x = x.add_(y).clamp_(-STREAM_MAX, STREAM_MAX)
             return _activate(x)
+
+    def hidden_of_gaps(self, rate: int, height: int, width: int) -> Tensor:
+        """:meth:`hidden` of a map of gaps, (height, width, C).
+
+        Of one with a middle that sees no edge it is kept, for every map begins so.
+        """
+        key = (rate, height, width)
+        if key not in self._of_gaps:
+            gaps = torch.full((1, height, width), self.sizes[rate], device=self.device)
+            hidden = self.hidden(gaps, rate)[0]
+            if height != width or width != 2 * len(self.blocks) + 1:
+                return hidden
+            self._of_gaps[key] = hidden
+        return self._of_gaps[key]
 
     @torch.no_grad()
     def first_sums(self, rate: int, height: int, width: int) -> FirstSums:

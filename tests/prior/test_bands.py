@@ -59,9 +59,13 @@ def test_a_map_of_gaps_is_computed_from_a_small_one(
     whole = made_up_network().hidden(gaps[None], RATE).flatten(0, 2)
     wanted = torch.arange(0, len(whole), 2)
     calls = spy(monkeypatch)
-    found = torch.cat(list(hidden_bands(made_up_network(), gaps, RATE, wanted)))
-    assert torch.equal(found, whole[wanted])
-    assert sum(calls) <= 25  # it sees two blocks far
+    network = made_up_network().to("cpu")
+    for _ in range(2):
+        found = torch.cat(list(hidden_bands(network, gaps, RATE, wanted)))
+        assert torch.equal(found, whole[wanted])
+    small = min(shape) < 5
+    assert len(calls) == (2 if small else 1)  # what most maps begin with is kept
+    assert max(calls) <= 25  # it sees two blocks far
 
 
 @pytest.mark.parametrize("rate", [RATE, 8])
