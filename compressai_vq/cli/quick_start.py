@@ -3,7 +3,9 @@
 ``import compressai`` imports the tools of its point-cloud models as well (torch-geometric, and
 with it torch's compiler), torchvision's, pandas and scipy.stats.  That takes longer than
 importing torch, and longer than a picture takes.  :func:`import_compressai` leaves them out;
-it is for our own command line alone, a library must not do so to its users.
+it is for our own command line alone, a library must not do so to its users.  Garbage is not
+collected meanwhile, and what has been imported is never looked through for it: once in some
+pictures that would take as long as a quarter of one.
 
 :func:`set_environment` has torch take its larger tensors in pages of 2 MiB, where the kernel
 gives them on request: the networks' activations are fresh memory at every step, and page
@@ -14,6 +16,7 @@ cores that the threads of Winograd's filtering need (:mod:`compressai_vq.network
 
 from __future__ import annotations
 
+import gc
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -44,6 +47,9 @@ def import_compressai() -> None:
         return
     finder = _Finder()
     sys.meta_path.insert(0, finder)
+    # Hundreds of thousands of objects are made that stay: no collection needs to look at them,
+    # now or later.
+    gc.disable()
     try:
         import compressai  # noqa: F401
     except (ImportError, AttributeError, TypeError):
@@ -51,6 +57,8 @@ def import_compressai() -> None:
         # be imported as it is.
         _forget("compressai")
     finally:
+        gc.freeze()
+        gc.enable()
         sys.meta_path.remove(finder)
         _forget(*_STOOD_IN_FOR)
 

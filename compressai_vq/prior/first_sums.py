@@ -32,12 +32,13 @@ class FirstSums:
     def __init__(self, gather: IntegerConvolution, rows: Tensor, height: int, width: int) -> None:
         self._gather, self._rows = gather, rows
         self._size = height, width
+        offsets = [_offset(tap) for tap in range(9)]
+        self._offsets = torch.tensor([d * (width + 2) + r for d, r in offsets], device=rows.device)
         # With a margin, for what positions at the edge add to their neighbours outside.
         sums = gather.bias_as_summed.repeat(height + 2, width + 2, 1)
         of_gap = self._taps(rows[-1:])[0]
-        for tap in range(9):
-            down, right = _offset(tap)
-            sums[down : down + height, right : right + width] += of_gap[tap]
+        for (down, right), of_tap in zip(offsets, of_gap, strict=True):
+            sums[down : down + height, right : right + width] += of_tap
         self._sums = sums
 
     def fill(self, positions: Tensor, indices: Tensor) -> None:
@@ -45,10 +46,9 @@ class FirstSums:
         width = self._size[1]
         added = self._taps(self._rows[indices] - self._rows[-1])
         corner = positions // width * (width + 2) + positions % width
-        flat = self._sums.view(-1, self._sums.shape[-1])
-        for tap in range(9):
-            down, right = _offset(tap)
-            flat[corner + (down * (width + 2) + right)] += added[:, tap]
+        to = corner[:, None] + self._offsets
+        # A position may be added to several times, in any order: see above.
+        self._sums.view(-1, self._sums.shape[-1]).index_add_(0, to.flatten(), added.flatten(0, 1))
 
     def _taps(self, rows: Tensor) -> Tensor:
         # A caller's autocast would round the sums.

@@ -131,7 +131,7 @@ def convolve(x: Tensor, kernel: Kernel) -> Tensor:
         return y
     out = len(kernel.bias) - len(kernel.parts)
     y[..., kernel.parts] += y[..., out:]
-    return y[..., :out]
+    return y[..., :out].contiguous()
 
 
 def _strip(x: Tensor, kernel: Tensor, y: Tensor) -> None:

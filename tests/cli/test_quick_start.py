@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 _PROBE = """
-import json, sys
+import gc, json, sys
 from compressai_vq.cli import quick_start
 torch_was_there = "torch" in sys.modules
 quick_start.set_environment()
@@ -36,6 +36,8 @@ print(json.dumps({
     "huge": os.environ["THP_MEM_ALLOC_ENABLE"],
     "wait": os.environ["OMP_WAIT_POLICY"],
     "torch_was_there": torch_was_there,
+    "collects": gc.isenabled(),
+    "frozen": gc.get_freeze_count(),
 }))
 """
 
@@ -67,4 +69,6 @@ def test_a_commands_process_leaves_out_what_it_does_not_use() -> None:
     assert seen["torchvision"]
     assert seen["huge"] == "0", "what the environment says is kept"
     assert seen["wait"] == "passive"
+    assert seen["collects"]
+    assert isinstance(seen["frozen"], int) and seen["frozen"] > 100_000, "all that torch made"
     assert not seen["torch_was_there"], "its OpenMP reads the environment once"
