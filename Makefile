@@ -5,6 +5,8 @@ KODAK ?=
 CLIC ?=
 # A number of images of each set: quick, and kept apart from the results on all of them.
 IMAGES ?=
+# Such as lpips, which is much faster than all of them.
+METRICS ?=
 # Photographs for baselines, folders or WebDataset tars: to train on, and others to validate on.
 DATA ?=
 VALIDATION ?=
@@ -19,12 +21,13 @@ RUN = $(PYTHON) -c "import sys; from benchmarks.environment import run_in_enviro
 QUICK = --results out/quick -o out/quick/report
 
 # Refining a picture of 3 megapixels takes minutes at each quality.
-SOME = --qualities mao2024-vqgan-lite-refined=1,5,9
+SOME = --qualities mao2024-vqgan-lite-refined=$(if $(IMAGES),5,1$(,)5$(,)9)
+, := ,
 UNFINETUNED = $(or $(COMPRESSAI_VQ_UNFINETUNED),$(RUNS)/unfinetuned.safetensors)
 MODELS = --models "$(RUNS)/baselines"
 OURS_BEFORE = --unfinetuned "$(UNFINETUNED)"
 COMPARE = $(RUN) -m benchmarks.compare --jobs $(JOBS) $(MODELS) $(OURS_BEFORE) \
-	$(if $(IMAGES),--images $(IMAGES))
+	$(if $(IMAGES),--images $(IMAGES)) $(if $(METRICS),--metrics $(METRICS))
 
 # With IMAGES, a few steps of small batches: only to see that everything runs.
 RETRAIN = $(RUN) -m benchmarks.train_baselines
@@ -65,7 +68,7 @@ baselines:
 # Measures every codec anew, goes on where it was interrupted, then makes the report.
 bench:
 	@test -n "$(KODAK)$(CLIC)" || \
-		{ echo "make bench KODAK=folder [CLIC=folder] [IMAGES=4] [JOBS=2]" >&2; exit 2; }
+		{ echo "make bench KODAK=DIR [CLIC=DIR] [IMAGES=4] [METRICS=lpips] [JOBS=2]" >&2; exit 2; }
 	$(if $(KODAK),$(COMPARE) --dataset "kodak=$(KODAK)" $(if $(IMAGES),$(SOME)))
 	$(if $(CLIC),$(COMPARE) --dataset "clic2025-8=$(CLIC)" $(SOME))
 	$(if $(KODAK),$(if $(IMAGES),,$(RUN) -m benchmarks.times $(MODELS) --dataset "kodak=$(KODAK)"))
