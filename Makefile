@@ -21,11 +21,14 @@ RUN = $(PYTHON) -c "import sys; from benchmarks.environment import run_in_enviro
 QUICK = --results out/quick -o out/quick/report
 
 # Refining a picture of 3 megapixels takes minutes at each quality.
-SOME = --qualities mao2024-vqgan-lite-refined=$(if $(IMAGES),5,1$(,)5$(,)9)
-, := ,
-UNFINETUNED = $(or $(COMPRESSAI_VQ_UNFINETUNED),$(RUNS)/unfinetuned.safetensors)
+ifeq ($(IMAGES),)
+SOME = --qualities mao2024-vqgan-lite-refined=1,5,9
+else
+SOME = --qualities mao2024-vqgan-lite-refined=5
+endif
+UNFINETUNED = $(RUNS)/unfinetuned.safetensors
 MODELS = --models "$(RUNS)/baselines"
-OURS_BEFORE = --unfinetuned "$(UNFINETUNED)"
+OURS_BEFORE = --unfinetuned "$(or $(COMPRESSAI_VQ_UNFINETUNED),$(UNFINETUNED))"
 COMPARE = $(RUN) -m benchmarks.compare --jobs $(JOBS) $(MODELS) $(OURS_BEFORE) \
 	$(if $(IMAGES),--images $(IMAGES)) $(if $(METRICS),--metrics $(METRICS))
 
@@ -63,7 +66,8 @@ baselines:
 	$(TRAIN) pretrain --data $(DATA) --validation $(VALIDATION) --runs "$(RUNS)" \
 		$(if $(IMAGES),$(PRETRAIN_QUICK))
 	$(TRAIN) cluster --data $(DATA) --runs "$(RUNS)"
-	$(TRAIN) export --of cluster --data $(if $(IMAGES),$(VALIDATION),$(DATA)) --runs "$(RUNS)" -o "$(UNFINETUNED)"
+	$(TRAIN) export --of cluster --data $(if $(IMAGES),$(VALIDATION),$(DATA)) \
+		--runs "$(RUNS)" -o "$(UNFINETUNED)"
 
 # Measures every codec anew, goes on where it was interrupted, then makes the report.
 bench:

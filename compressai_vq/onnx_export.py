@@ -171,7 +171,7 @@ def _tables(
     weights: LadderWeights, codecs: dict[int, VQGANCodec], prior: PriorWeights | None
 ) -> bytes:
     below = torch.arange((_LARGEST_WEIGHT_BITS << LOGIT_BITS) + 1)
-    tensors = {"powers_of_two": weights_of(-below[None])[0].to(torch.int32)}
+    tensors = {"powers_of_two": weights_of(-below[None].float())[0].to(torch.int32)}
     for quality, codec in codecs.items():
         shares = codec.index_coder.probabilities * (1 << PRECISION)
         tensors[f"codebooks.{quality}"] = codec.codebook.weight.detach().float().contiguous()

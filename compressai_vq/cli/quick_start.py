@@ -4,8 +4,7 @@
 with it torch's compiler), torchvision's, pandas and scipy.stats.  That takes longer than
 importing torch, and longer than a picture takes.  :func:`import_compressai` leaves them out;
 it is for our own command line alone, a library must not do so to its users.  Garbage is not
-collected meanwhile, and what has been imported is never looked through for it: once in some
-pictures that would take as long as a quarter of one.
+collected meanwhile, and what has been imported is never looked through for it.
 
 :func:`set_environment` has torch take its larger tensors in pages of 2 MiB, where the kernel
 gives them on request: the networks' activations are fresh memory at every step, and page

@@ -13,6 +13,7 @@ those of a map of rows, and no such sum can reach 2^24 (see ``integer_layers.py`
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .integer_convolution import IntegerConvolution
@@ -30,12 +31,12 @@ class FirstSums:
     """
 
     def __init__(self, gather: IntegerConvolution, rows: Tensor, height: int, width: int) -> None:
-        self._gather, self._rows = gather, rows
-        self._size = height, width
+        self._rows, self._size = rows, (height, width)
+        self._weight, bias = gather.by_tap()
         offsets = [_offset(tap) for tap in range(9)]
         self._offsets = torch.tensor([d * (width + 2) + r for d, r in offsets], device=rows.device)
         # With a margin, for what positions at the edge add to their neighbours outside.
-        sums = gather.bias_as_summed.repeat(height + 2, width + 2, 1)
+        sums = bias.repeat(height + 2, width + 2, 1)
         of_gap = self._taps(rows[-1:])[0]
         for (down, right), of_tap in zip(offsets, of_gap, strict=True):
             sums[down : down + height, right : right + width] += of_tap
@@ -53,7 +54,7 @@ class FirstSums:
     def _taps(self, rows: Tensor) -> Tensor:
         # A caller's autocast would round the sums.
         with torch.no_grad(), torch.autocast(rows.device.type, enabled=False):
-            return self._gather.taps(rows)
+            return F.linear(rows, self._weight).view(len(rows), 9, len(self._weight) // 9)
 
     def results(self, low: int, high: int) -> Tensor:
         """The convolution's results for the map as it is: (1, h, w, out) within [low, high]."""

@@ -63,24 +63,17 @@ class IntegerConvolution(IntegerLinear):
         ]
         return torch.cat(parts)
 
-    def taps(self, x: Tensor) -> Tensor:
-        """What inputs add to the sums of the positions around them, times their scale.
-
-        Args:
-            x: integers in [-255, 255] as float32 (P, C).
+    def by_tap(self) -> tuple[Tensor, Tensor]:
+        """For sums that inputs are added to one by one, all times the sums' scale.
 
         Returns:
-            Float32 (P, 9, out): by each column group of the weight. The input's position lies
-            below and right of the results' by that group's offsets, less one.
+            Weight, float32 (9 out, C), whose ``out`` rows of tap ``3 i + j`` give what an input
+            adds to the sums ``i - 1`` rows above and ``j - 1`` columns left of it; and the bias
+            that sums begin with, float32 (out,).
         """
         out, columns = self._weight.shape
-        by_tap = self._weight.view(out, 9, columns // 9).transpose(0, 1).reshape(9 * out, -1)
-        return F.linear(x, by_tap).view(len(x), 9, out)
-
-    @property
-    def bias_as_summed(self) -> Tensor:
-        """The bias times the sums' scale, float32 (out,)."""
-        return self._bias
+        taps = self._weight.view(out, 9, columns // 9).transpose(0, 1)
+        return taps.reshape(9 * out, -1), self._bias
 
     def _fast(self, x: Tensor) -> integer_winograd.Kernel | None:
         if x.device.type != "cpu" or x[..., 0].numel() < _FEWEST_FOR_WINOGRAD:

@@ -87,7 +87,7 @@ class PriorNetwork:
         self.embeddings, self.blocks, self.heads = embeddings, blocks, heads
         self.device = torch.device("cpu")
         self._tables = {rate: table.float() for rate, table in embeddings.items()}
-        self._of_gaps: dict[tuple[int, int, int], Tensor] = {}
+        self._of_gaps: dict[int, Tensor] = {}
 
     @property
     def sizes(self) -> dict[int, int]:
@@ -143,16 +143,16 @@ class PriorNetwork:
     def hidden_of_gaps(self, rate: int, height: int, width: int) -> Tensor:
         """:meth:`hidden` of a map of gaps, (height, width, C).
 
-        Of one with a middle that sees no edge it is kept, for every map begins so.
+        The smallest with a middle that sees no edge is kept: all but small maps begin with it.
         """
-        key = (rate, height, width)
-        if key not in self._of_gaps:
-            gaps = torch.full((1, height, width), self.sizes[rate], device=self.device)
-            hidden = self.hidden(gaps, rate)[0]
-            if height != width or width != 2 * len(self.blocks) + 1:
-                return hidden
-            self._of_gaps[key] = hidden
-        return self._of_gaps[key]
+        kept = height == width == 2 * len(self.blocks) + 1
+        if kept and rate in self._of_gaps:
+            return self._of_gaps[rate]
+        gaps = torch.full((1, height, width), self.sizes[rate], device=self.device)
+        hidden = self.hidden(gaps, rate)[0]
+        if kept:
+            self._of_gaps[rate] = hidden
+        return hidden
 
     @torch.no_grad()
     def first_sums(self, rate: int, height: int, width: int) -> FirstSums:

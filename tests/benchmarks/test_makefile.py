@@ -35,6 +35,14 @@ def test_bench_compares_with_what_baselines_trained() -> None:
         assert path in measured
 
 
+def test_weights_that_the_environment_names_are_compared_and_not_overwritten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COMPRESSAI_VQ_UNFINETUNED", "kept.safetensors")
+    assert '--unfinetuned "kept.safetensors"' in _make("bench", "KODAK=k").stdout
+    assert "kept" not in _make("baselines", "DATA=a", "VALIDATION=c", "IMAGES=4").stdout
+
+
 @pytest.mark.parametrize("target", ["bench", "baselines"])
 def test_without_folders_it_says_what_is_wanted(target: str) -> None:
     done = _make(target, dry=False)
