@@ -32,7 +32,6 @@ from benchmarks.namespaces import BadLink, check_tools
 from benchmarks.netem_round import Round, run_round
 from benchmarks.shared_metrics import Distances
 from compressai_vq.atomic_file import write_atomically
-from compressai_vq.codec import STRIDE
 from compressai_vq.container import Container
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import psnr
@@ -43,6 +42,7 @@ from compressai_vq.metrics.picture_metrics import PictureMetrics
 from compressai_vq.picture import read_picture
 from compressai_vq.pretrained import pretrained_weights
 from compressai_vq.prior.prior_weights import PriorWeights
+from compressai_vq.rates import STRIDE
 from compressai_vq.transport.interleaving import split_positions
 from compressai_vq.transport.packet import Packet
 from compressai_vq.transport.packets import packetize

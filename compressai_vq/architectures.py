@@ -7,11 +7,13 @@ from typing import Self
 
 from torch import Tensor
 
-from .codec import STRIDE, VQGANCodec, network_range, unit_range
+from .architecture_names import ARCHITECTURE_NAMES
+from .codec import VQGANCodec, network_range, unit_range
 from .networks import lite_tiled
 from .networks.grain import grain_channels
 from .networks.lite import LiteDecoder, LiteEncoder
 from .networks.taming import WIDTH, TamingDecoder, TamingEncoder
+from .rates import STRIDE
 from .tiles import Region
 
 
@@ -84,8 +86,7 @@ class Mao2024VQGANLite(VQGANCodec):
         return cls(size, channels, grain_channels(state_dict))
 
 
-ARCHITECTURES: dict[str, type[VQGANCodec]] = {
-    "mao2024-vqgan": Mao2024VQGAN,
-    "mao2024-vqgan-lite": Mao2024VQGANLite,
-}
-"""Zoo name to class; the order gives the numbers in files, so names are only appended."""
+ARCHITECTURES: dict[str, type[VQGANCodec]] = dict(
+    zip(ARCHITECTURE_NAMES, (Mao2024VQGAN, Mao2024VQGANLite), strict=True)
+)
+"""Zoo name to class."""

@@ -20,11 +20,8 @@ from .networks.memory_layout import like_weights
 from .picture import from_unit
 from .prior.coder import PriorCoder
 from .prior.network import PriorNetwork
-from .rates import LADDER
+from .rates import LADDER, STRIDE
 from .tiles import Region
-
-STRIDE = 16
-"""Side in pixels of the block that one index stands for."""
 
 
 class VQGANCodec(CompressionModel):

@@ -22,16 +22,14 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from .architectures import ARCHITECTURES
-from .codec import STRIDE
+from .architecture_names import ARCHITECTURE_NAMES
 from .codings import CODINGS, FREQUENCIES, check_coding
 from .errors import CodecError
-from .rates import LADDER
+from .rates import LADDER, STRIDE
 
 MAGIC = b"VQ"
 VERSION = 1
 MAX_SIDE = 1 << 20
-_NAMES = list(ARCHITECTURES)
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Container:
             raise CodecError(f"quality {self.quality} is not between 1 and {len(LADDER)}")
         if not (0 < self.width <= MAX_SIDE and 0 < self.height <= MAX_SIDE):
             raise CodecError(f"an image cannot be {self.width}x{self.height} pixels")
-        if self.architecture not in ARCHITECTURES or len(self.fingerprint) != 2:
+        if self.architecture not in ARCHITECTURE_NAMES or len(self.fingerprint) != 2:
             raise CodecError("a container needs a known architecture and a fingerprint")
         check_coding(self.coding)
 
@@ -67,7 +65,7 @@ class Container:
     def to_bytes(self) -> bytes:
         """The file's contents."""
         sizes = (self.width, self.height, len(self.payload))
-        first = VERSION << 4 | _NAMES.index(self.architecture)
+        first = VERSION << 4 | ARCHITECTURE_NAMES.index(self.architecture)
         header = (
             MAGIC
             + bytes([first, self.quality << 4 | CODINGS.index(self.coding)])
@@ -103,9 +101,9 @@ class Container:
             raise CodecError(f"the file has {len(payload) - length} bytes too many")
         if data[at : at + 4] != checksum(data[:at], payload):
             raise CodecError("the file is damaged: its checksum does not fit")
-        if architecture >= len(_NAMES) or coding >= len(CODINGS):
+        if architecture >= len(ARCHITECTURE_NAMES) or coding >= len(CODINGS):
             raise CodecError("the file needs a later release: unknown architecture or coding")
-        name, written = _NAMES[architecture], CODINGS[coding]
+        name, written = ARCHITECTURE_NAMES[architecture], CODINGS[coding]
         return cls(name, quality, fingerprint, width, height, payload, written)
 
 

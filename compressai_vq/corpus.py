@@ -32,8 +32,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO, TypeVar
 
-import torch
-
 from .atomic_file import write_atomically, write_once
 from .errors import CodecError
 from .pipeline import Outcome
@@ -177,6 +175,8 @@ class Worker:
         log: Path,
         expected: tuple[type[Exception], ...],
     ) -> None:
+        import torch
+
         torch.set_num_threads(1)  # one worker a core
         self._coder = make_coder()
         self._run = log.name

@@ -12,14 +12,18 @@ import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from .atomic_file import write_atomically
 from .errors import CodecError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# torch is imported where it is used: what looks for files needs none of it.
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 """Names that are taken for images when a folder is given."""
@@ -87,6 +91,8 @@ def _upright_rgb(image: Image.Image, path: Path) -> Tensor:
     for top in range(0, image.height, rows):
         bottom = min(top + rows, image.height)
         pixels[top:bottom] = np.asarray(_to_rgb(image.crop((0, top, image.width, bottom))))
+    import torch
+
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
@@ -137,4 +143,6 @@ def to_unit(picture: Tensor) -> Tensor:
 
 def from_unit(x: Tensor) -> Tensor:
     """(1, 3, H, W) in [0, 1] to uint8 (3, H, W)."""
+    import torch
+
     return x[0].float().mul(255).round().clamp(0, 255).to(torch.uint8)

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .codec import STRIDE, VQGANCodec
+from .codec import VQGANCodec
 from .errors import CodecError
 from .metrics.feature_distances import (
     dists_distance,
@@ -36,6 +36,7 @@ from .networks.frozen_convolution import freeze_convolutions
 from .networks.memory_layout import channels_last
 from .picture import to_unit
 from .precision import prefers_bf16
+from .rates import STRIDE
 from .tiles import Tile, tiles, whole
 
 STEPS = 16

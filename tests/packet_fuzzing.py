@@ -21,11 +21,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from compressai_vq.codec import STRIDE, VQGANCodec
+from compressai_vq.codec import VQGANCodec
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.pretrained import pretrained_weights
+from compressai_vq.rates import STRIDE
 from compressai_vq.transport.assembly import Assembled, assemble
 from compressai_vq.transport.interleaving import split_positions
 from compressai_vq.transport.packet import Packet

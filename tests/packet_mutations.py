@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from compressai_vq.codec import STRIDE
 from compressai_vq.container import Container
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.ladder_weights import LadderWeights
+from compressai_vq.rates import STRIDE
 from compressai_vq.transport.packet import Packet
 from compressai_vq.transport.packets import packetize
 

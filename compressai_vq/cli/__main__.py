@@ -50,8 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     if argv is None:  # a process of our own
         argv = sys.argv[1:]
-        quick_start.set_environment()
-        quick_start.import_compressai()
+        quick_start.begin()
     arguments = parser(argv[0] if argv else None).parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # file names may be in no encoding at all

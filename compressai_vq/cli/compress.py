@@ -8,10 +8,7 @@ import math
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ..atomic_file import write_atomically
 from ..container import Container
@@ -22,6 +19,9 @@ from ..pipeline import PixelAllowance
 from ..rates import LADDER
 from . import jobs
 from .weights import file_codec
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def add_parser(commands: Any) -> None:
@@ -64,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.ray is not None:
         return _run_on_ray(planned, arguments)
     compressor = Compressor(arguments)
+    import torch
+
     allowance = PixelAllowance(compressor.codec.max_pixels, torch.get_num_threads())
 
     def work(job: jobs.Job) -> dict[str, Any]:

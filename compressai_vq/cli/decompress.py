@@ -7,17 +7,17 @@ import functools
 import threading
 import time
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from ..container import Container
 from ..errors import CodecError
-from ..file_codec import FileCodec
 from ..picture import write_picture
 from ..pipeline import PixelAllowance
-from . import jobs
+from . import jobs, quick_start
 from .weights import file_codec
+
+if TYPE_CHECKING:
+    from ..file_codec import FileCodec
 
 
 def add_parser(commands: Any) -> None:
@@ -47,6 +47,9 @@ def read_container(path: Path) -> bytes:
 def run(arguments: argparse.Namespace) -> int:
     """Decompress every input."""
     planned = jobs.plan(arguments.inputs, arguments.output, (".cvq",), ".png")
+    quick_start.import_compressai()
+    import torch
+
     loading, threads = threading.Lock(), torch.get_num_threads()
 
     @functools.cache

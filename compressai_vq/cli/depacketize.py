@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CodecError
-from . import jobs, received
+from . import jobs, quick_start, received
 from .decompress import read_container
 from .packetize import ENDING
 from .weights import file_codec
@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _architecture(packets: list[bytes]) -> str | None:
     """That of the first packet that is whole; None when none is."""
+    quick_start.import_compressai()
     from ..transport.packet import Packet
 
     for data in packets:

@@ -17,15 +17,13 @@ from .. import __version__
 from ..atomic_file import write_atomically
 from ..codings import PRIOR
 from ..errors import CodecError
-from ..evaluation import averages, evaluate_picture
-from ..file_codec import FileCodec
-from ..machine import describe_machine
 from ..metrics.finished_rows import FinishedRows
 from ..picture import ENDINGS, read_picture
 from . import jobs
 from .weights import asked_qualities, file_codec
 
 if TYPE_CHECKING:
+    from ..file_codec import FileCodec
     from ..metrics.picture_metrics import PictureMetrics
 
 
@@ -60,6 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.output.is_file() and not arguments.force:
             raise CodecError(f"{arguments.output} exists; --force overwrites it")
     codec = file_codec(arguments)
+    from ..evaluation import averages
+    from ..machine import describe_machine
+
     qualities = asked_qualities(arguments.qualities, codec.weights)
     metrics = _metrics(arguments)
     finished = _finished_rows(arguments, codec, metrics)
@@ -126,6 +127,8 @@ def _measure(
     finished: FinishedRows,
 ) -> Iterator[dict[str, Any]]:
     """One image's rows, measured now or in a run that was interrupted."""
+    from ..evaluation import evaluate_picture
+
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     picture = measure = None
     for quality in qualities:

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CodecError
-from ..ladder_weights import LadderWeights
-from ..pretrained import pretrained_weights
-from ..prior.prior_weights import packaged_prior
+from . import quick_start
 from .weights import asked_qualities
 
 
@@ -33,13 +31,17 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the folder."""
-    from ..onnx_export import ARCHITECTURE, export_onnx
-
     folder: Path = arguments.output
     if folder.exists() and not folder.is_dir():
         raise CodecError(f"{folder} is a file; the export needs a folder")
     if (folder / "codec.safetensors").exists() and not arguments.force:
         raise CodecError(f"{folder} holds an export already; --force overwrites it")
+    quick_start.import_compressai()
+    from ..ladder_weights import LadderWeights
+    from ..onnx_export import ARCHITECTURE, export_onnx
+    from ..pretrained import pretrained_weights
+    from ..prior.prior_weights import packaged_prior
+
     if arguments.weights is None:
         weights = pretrained_weights(ARCHITECTURE)
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CodecError
+from . import quick_start
 
 
 def add_parser(commands: Any) -> None:
@@ -28,13 +29,14 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Import one checkpoint."""
-    from ..importing import import_checkpoint
-
     if arguments.output.exists() and not arguments.force:
         raise CodecError(f"{arguments.output} exists; --force overwrites it")
     folder = arguments.output.resolve().parent
     if arguments.output.is_dir() or not folder.is_dir():
         raise CodecError(f"{arguments.output} cannot be written: no such folder, or it is one")
+    quick_start.import_compressai()
+    from ..importing import import_checkpoint
+
     weights = import_checkpoint(
         arguments.checkpoint,
         arguments.calibrate,

@@ -6,16 +6,18 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..container import MAGIC, Container
 from ..errors import CodecError
-from ..ladder_weights import LadderWeights
-from ..prior.prior_weights import PriorWeights, is_prior
 from ..rates import LADDER
-from . import jobs
+from . import jobs, quick_start
 from .decompress import read_container
 from .weights import file_codec
+
+if TYPE_CHECKING:
+    from ..ladder_weights import LadderWeights
+    from ..prior.prior_weights import PriorWeights
 
 
 def add_parser(commands: Any) -> None:
@@ -95,6 +97,10 @@ def describe(path: Path) -> dict[str, Any]:
     data = read_container(path)
     # A safetensors file starts with the length of its JSON header, and that with a brace.
     if data[: len(MAGIC)] != MAGIC and data[8:9] == b"{":
+        quick_start.import_compressai()
+        from ..ladder_weights import LadderWeights
+        from ..prior.prior_weights import PriorWeights, is_prior
+
         if is_prior(path):
             return describe_prior(PriorWeights.load(path))
         return describe_weights(LadderWeights.load(path))

@@ -46,11 +46,11 @@ def packets_of(arguments: argparse.Namespace) -> list[bytes]:
     Raises:
         CodecError: when it cannot be read or cannot be split so.
     """
-    from ..transport.packets import packetize
-
     data = read_container(arguments.input)
     try:
         codec = file_codec(arguments, Container.from_bytes(data).architecture)
+        from ..transport.packets import packetize
+
         return packetize(data, codec, arguments.mtu, arguments.packets)
     except CodecError as error:
         raise CodecError(f"{arguments.input}: {error}") from error

@@ -3,14 +3,16 @@
 ``import compressai`` imports the tools of its point-cloud models as well (torch-geometric, and
 with it torch's compiler), torchvision's, pandas and scipy.stats.  That takes longer than
 importing torch, and longer than a picture takes.  :func:`import_compressai` leaves them out;
-it is for our own command line alone, a library must not do so to its users.  Garbage is not
-collected meanwhile, and what has been imported is never looked through for it.
+it is for our own command line alone, a library must not do so to its users: without :func:`begin`
+it does nothing.  Garbage is not collected meanwhile, and what has been imported is never looked
+through for it.
 
-:func:`set_environment` has torch take its larger tensors in pages of 2 MiB, where the kernel
-gives them on request: the networks' activations are fresh memory at every step, and page
-faults of 4 KiB cost up to as much as the arithmetic between convolutions.  And it lets OpenMP's
-threads sleep when they have nothing to do: as they are, they wait for more at full speed, on the
-cores that the threads of Winograd's filtering need (:mod:`compressai_vq.networks.winograd`).
+:func:`set_environment`, a part of it, has torch take its larger tensors in pages of 2 MiB, where
+the kernel gives them on request: the networks' activations are fresh memory at every step, and
+page faults of 4 KiB cost up to as much as the arithmetic between convolutions.  And it lets
+OpenMP's threads sleep when they have nothing to do: as they are, they wait for more at full
+speed, on the cores that the threads of Winograd's filtering need
+(:mod:`compressai_vq.networks.winograd`).
 """
 
 from __future__ import annotations
@@ -29,6 +31,16 @@ _STOOD_IN_FOR = ("torch_geometric", "torchvision")
 _WHEN_USED = ("pandas", "requests", "scipy.stats")
 
 
+_begun = False
+
+
+def begin() -> None:
+    """Make the process a command's own, before torch is imported."""
+    global _begun
+    _begun = True
+    set_environment()
+
+
 def set_environment() -> None:
     """To be called before torch is imported; what the environment says already is kept."""
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
@@ -40,9 +52,10 @@ def import_compressai() -> None:
 
     Others are loaded when first used.  Stand-ins are gone afterwards: whoever imports the
     modules later gets the true ones.  CompressAI's registry of transforms stays without
-    theirs.  Does nothing where CompressAI or one of them is already imported.
+    theirs.  Does nothing without :func:`begin`, and where CompressAI or one of them is already
+    imported.
     """
-    if any(name in sys.modules for name in ("compressai", *_STOOD_IN_FOR)):
+    if not _begun or any(name in sys.modules for name in ("compressai", *_STOOD_IN_FOR)):
         return
     finder = _Finder()
     sys.meta_path.insert(0, finder)

@@ -32,14 +32,14 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write one picture."""
-    from ..transport.restoring import checked_fill
-    from ..transport.udp import open_socket, parse_address, receive
-
     for name in ("timeout", "wait"):
         if not 0 < getattr(arguments, name) < math.inf:
             raise CodecError(f"--{name} must be above 0 and finite")
     received.check_outputs(arguments)
     codec = file_codec(arguments)
+    from ..transport.restoring import checked_fill
+    from ..transport.udp import open_socket, parse_address, receive
+
     checked_fill(arguments.fill, codec)
     with open_socket(parse_address(arguments.address)) as opened:
         host, port = opened.getsockname()[:2]

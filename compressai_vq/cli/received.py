@@ -7,15 +7,16 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CodecError
-from ..file_codec import FileCodec
 from ..picture import ENDINGS, write_picture
 from . import jobs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..file_codec import FileCodec
 
 # The names of ``transport.fills.FILLS``, which is slow to import.
 FILL_NAMES = ("prior", "nearest", "frequent")
@@ -111,4 +112,4 @@ def write(
 
 def _grey(values: Tensor) -> Tensor:
     """(H, W) in [0, 1] to uint8 (3, H, W)."""
-    return values.mul(255).round().to(torch.uint8).expand(3, -1, -1)
+    return values.mul(255).round().byte().expand(3, -1, -1)

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from ..errors import CodecError
+from . import quick_start
 from .packetize import add_packet_arguments, packets_of
 
 
@@ -25,11 +26,12 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Send one file."""
+    if not 0 <= arguments.pause < math.inf:
+        raise CodecError("--pause must be finite and not negative")
+    quick_start.import_compressai()
     from ..transport.udp import LONGEST_DATAGRAM, parse_address, send
 
     address = parse_address(arguments.address)
-    if not 0 <= arguments.pause < math.inf:
-        raise CodecError("--pause must be finite and not negative")
     if arguments.mtu > LONGEST_DATAGRAM:
         raise CodecError(f"--mtu: a UDP datagram has at most {LONGEST_DATAGRAM} bytes")
     packets = packets_of(arguments)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CodecError
+from . import quick_start
 
 STAGES = ("pretrain", "cluster", "finetune", "adversarial", "export")
 
@@ -54,13 +55,14 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run one stage."""
-    try:
-        from ..training.launch import launch
-    except ImportError as error:
-        raise CodecError(f"training needs pip install compressai-vq[train]: {error}") from None
     if arguments.stage == "export" and arguments.output is None:
         raise CodecError("export needs -o FILE.safetensors")
     if arguments.stage not in ("export", "cluster") and not arguments.validation:
         raise CodecError(f"{arguments.stage} needs --validation: photographs not trained on")
+    quick_start.import_compressai()
+    try:
+        from ..training.launch import launch
+    except ImportError as error:
+        raise CodecError(f"training needs pip install compressai-vq[train]: {error}") from None
     launch(arguments)
     return 0

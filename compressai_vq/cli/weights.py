@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-import torch
-
+from ..architecture_names import ARCHITECTURE_NAMES
 from ..codings import FREQUENCIES
 from ..errors import CodecError
-from ..file_codec import FileCodec
-from ..ladder_weights import LadderWeights
-from ..pretrained import pretrained_weights
-from ..prior.prior_weights import PriorWeights
-from ..refinement import STEPS, Refinement
-from ..zoo import ENTRY_POINTS
+from . import quick_start
+
+if TYPE_CHECKING:
+    from ..file_codec import FileCodec
+    from ..ladder_weights import LadderWeights
 
 DEFAULT_ARCHITECTURE = "mao2024-vqgan-lite"
 
@@ -32,8 +31,16 @@ def file_codec(arguments: argparse.Namespace, architecture: str | None = None) -
     asked, coding = arguments.architecture, getattr(arguments, "coding", None)
     if arguments.prior is not None and coding == FREQUENCIES:
         raise CodecError("--prior is of no use to --coding frequencies: leave one of them out")
-    if asked is not None and asked not in ENTRY_POINTS:
-        raise CodecError(f"unknown architecture {asked}; known: {', '.join(ENTRY_POINTS)}")
+    if asked is not None and asked not in ARCHITECTURE_NAMES:
+        raise CodecError(f"unknown architecture {asked}; known: {', '.join(ARCHITECTURE_NAMES)}")
+    quick_start.import_compressai()
+    import torch
+
+    from ..file_codec import FileCodec
+    from ..ladder_weights import LadderWeights
+    from ..pretrained import pretrained_weights
+    from ..prior.prior_weights import PriorWeights
+
     try:
         torch.zeros(1, device=arguments.device).item()  # not all that allocate can compute
     except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -49,6 +56,8 @@ def file_codec(arguments: argparse.Namespace, architecture: str | None = None) -
     steps = getattr(arguments, "refine", None)
     refinement = None
     if steps is not None:
+        from ..refinement import STEPS, Refinement
+
         refinement = Refinement(STEPS if steps is True else steps, arguments.device)
     return FileCodec(weights, arguments.device, arguments.precision, prior, coding, refinement)
 

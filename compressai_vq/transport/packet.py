@@ -22,18 +22,16 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from ..architecture_names import ARCHITECTURE_NAMES
 from ..architectures import ARCHITECTURES
-from ..codec import STRIDE
 from ..container import MAX_SIDE, checksum, leb128, read_leb128
 from ..errors import CodecError
-from ..rates import LADDER
+from ..rates import LADDER, STRIDE
 
 MAGIC = b"VP"
 VERSION = 1
 MAX_PACKETS = 1 << 14
 """Of one image."""
-
-_NAMES = list(ARCHITECTURES)
 
 
 @dataclass(frozen=True, order=True)
@@ -53,7 +51,7 @@ class ImageFacts:
     count: int  # number of packets
 
     def __post_init__(self) -> None:
-        if self.architecture not in ARCHITECTURES:
+        if self.architecture not in ARCHITECTURE_NAMES:
             raise CodecError(f"unknown architecture {self.architecture}")
         if not 1 <= self.quality <= len(LADDER):
             raise CodecError(f"quality {self.quality} is not between 1 and {len(LADDER)}")
@@ -95,9 +93,10 @@ class Packet:
         """The packet as it travels."""
         facts = self.facts
         numbers = (facts.width, facts.height, self.number, facts.count)
+        first = VERSION << 4 | ARCHITECTURE_NAMES.index(facts.architecture)
         header = (
             MAGIC
-            + bytes([VERSION << 4 | _NAMES.index(facts.architecture), facts.quality << 4])
+            + bytes([first, facts.quality << 4])
             + facts.fingerprint
             + facts.image_id
             + b"".join(map(leb128, numbers))
@@ -126,10 +125,10 @@ class Packet:
         payload = data[at + 4 :]
         if data[at : at + 4] != checksum(data[:at], payload):
             raise CodecError("the packet is damaged: its checksum does not fit")
-        if version != VERSION or architecture >= len(_NAMES) or reserved:
+        if version != VERSION or architecture >= len(ARCHITECTURE_NAMES) or reserved:
             raise CodecError("the packet needs a later release: unknown version or architecture")
         width, height, number, count = numbers
-        name = _NAMES[architecture]
+        name = ARCHITECTURE_NAMES[architecture]
         facts = ImageFacts(name, quality, fingerprint, image_id, width, height, count)
         return cls(facts, number, payload)
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..codec import STRIDE
 from ..codings import FREQUENCIES
 from ..errors import CodecError
 from ..file_codec import FileCodec
+from ..rates import STRIDE
 from .assembly import Assembled, Rejected, assemble
 from .fills import FILLS
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from compressai_vq.cli import evaluate
+from compressai_vq import evaluation
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import psnr
 from compressai_vq.file_codec import FileCodec
@@ -104,8 +104,8 @@ class Interruption:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, after: int | None = None) -> None:
         self.calls = 0
         self._after = after
-        self._measure = evaluate.evaluate_picture
-        monkeypatch.setattr(evaluate, "evaluate_picture", self)
+        self._measure = evaluation.evaluate_picture
+        monkeypatch.setattr(evaluation, "evaluate_picture", self)
 
     def __call__(self, *arguments: Any) -> dict[str, float]:
         if self.calls == self._after:

@@ -6,12 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from compressai_vq.file_codec import FileCodec
+
+from ..fixtures import photograph
 
 _PROBE = """
 import gc, json, sys
 from compressai_vq.cli import quick_start
 torch_was_there = "torch" in sys.modules
-quick_start.set_environment()
+quick_start.begin()
 quick_start.import_compressai()
 from compressai_vq.cli.__main__ import parser
 parser("compress")
@@ -72,3 +79,52 @@ def test_a_commands_process_leaves_out_what_it_does_not_use() -> None:
     assert seen["collects"]
     assert isinstance(seen["frozen"], int) and seen["frozen"] > 100_000, "all that torch made"
     assert not seen["torch_was_there"], "its OpenMP reads the environment once"
+
+
+_COMMAND = """
+import sys
+from compressai_vq.cli.__main__ import main
+try:
+    code = main()
+except SystemExit as end:
+    code = end.code
+print([code, *(name for name in ("torch", "compressai", "scipy") if name in sys.modules)])
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("--help", 0),
+        ("train --help", 0),
+        ("compress a.png", 2),
+        ("compress a.png -o a.cvq", 2),
+        ("compress a.cvq -o b -q 10", 2),
+        ("eval nowhere", 2),
+        ("info a.cvq", 0),
+        ("info a.cvq b.cvq", 2),
+    ],
+)
+def test_what_needs_no_network_imports_none(
+    arguments: str, code: int, codec: FileCodec, tmp_path: Path
+) -> None:
+    (tmp_path / "a.cvq").write_bytes(codec.compress(photograph(48, 64), 3))
+    result = subprocess.run(
+        [sys.executable, "-c", _COMMAND, *arguments.split()],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    )
+    assert result.stdout.splitlines()[-1] == f"[{code}]", result.stderr
+
+
+def test_a_library_s_user_gets_all_of_compressai() -> None:
+    """Without a process of its own, a command leaves nothing out."""
+    probe = (
+        "import sys; from compressai_vq.cli.__main__ import main; main(['info']); "
+        "import compressai; print('torchvision' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert result.stdout.splitlines()[-1] == "True", result.stderr
