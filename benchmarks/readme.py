@@ -27,6 +27,7 @@ from benchmarks.report.published import Published
 from benchmarks.report.results import DATASETS
 from benchmarks.scale_words import folders_sentence, large_table
 from benchmarks.speed_words import speed_text
+from benchmarks.surroundings import surroundings_table
 from benchmarks.unchanged import as_sentence
 from compressai_vq.training.log import read_rows
 
@@ -216,6 +217,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "prior": prior,
     "refined": refined,
     "refinement_steps": told("refinement-steps.json", steps_table),
+    "surroundings": told("surroundings.json", surroundings_table),
     "loss": told("loss.json", loss_table),
     "netem": told("netem.json", netem_sentence),
     "packet_fuzz": told("packet-fuzz.json", fuzz_sentence),

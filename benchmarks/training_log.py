@@ -33,7 +33,9 @@ FOLDER = ROOT / "benchmarks" / "results" / "training"
 def keep(runs: Path, folder: Path = FOLDER) -> None:
     """Copy the logs of a training's stages and summarise them."""
     folder.mkdir(parents=True, exist_ok=True)
-    summary: dict[str, Any] = {}
+    told = folder.with_suffix(".json")
+    # Stages that were run elsewhere keep what is told of them.
+    summary: dict[str, Any] = json.loads(told.read_text()) if told.exists() else {}
     for stage in STAGES:
         log = runs / stage / "log.csv"
         if log.exists():
@@ -42,8 +44,7 @@ def keep(runs: Path, folder: Path = FOLDER) -> None:
             summary[stage] = {
                 k: facts[k] for k in ("steps", "crops", "crop_side", "hours", "device", "commits")
             }
-    text = json.dumps(summary, indent=1) + "\n"
-    folder.with_suffix(".json").write_text(text)
+    told.write_text(json.dumps(summary, indent=1) + "\n")
 
 
 def draw(folder: Path = FOLDER) -> Path:

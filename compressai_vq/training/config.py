@@ -14,6 +14,8 @@ from .schedule import warm_cosine
 
 PACKAGED = Path(__file__).parent / "configs"
 
+_SMALLEST_SURROUNDED = 64  # pixels; a smaller photograph has little to mirror
+
 TRAINABLE = ("all", "codebook", "encoder")
 
 
@@ -41,6 +43,8 @@ class TrainingConfig:
     codewords: int = 0  # of the large codebook
     latent_channels: int = 8
     dists: float = 0.0
+    surround: bool = False  # photographs by their mirror images, so that crops can be larger
+    zoom: float = 1.0  # up to which factor photographs are enlarged
     window: int = 64  # side of VGG16's random window
     regularity: float = 0.0  # of the term against lattices in flat areas
     grain: int = 0  # channels of the noise that a lite decoder paints grain from
@@ -88,6 +92,8 @@ class TrainingConfig:
             raise CodecError(f"qualities are of 1 to 9, not {self.qualities}")
         if self.regularity and self.crop < SMALLEST_CROP:
             raise CodecError(f"regularity wants crops of at least {SMALLEST_CROP} pixels")
+        if self.zoom < 1:
+            raise CodecError(f"zoom is 1 or more, not {self.zoom}")
         if self.crop % 16 or self.crop < 16:
             raise CodecError(f"crop is a multiple of 16, not {self.crop}")
 
@@ -118,6 +124,11 @@ class TrainingConfig:
     def next_phase(self, step: int) -> int:
         """The step until which the settings of ``step`` hold."""
         return min([self.steps, *(start for start in self._starts() if start > step)])
+
+    @property
+    def smallest_side(self) -> int:
+        """Photographs with a smaller side are left out."""
+        return _SMALLEST_SURROUNDED if self.surround else self.crop
 
     @classmethod
     def packaged(cls, stage: str) -> TrainingConfig:

@@ -66,11 +66,11 @@ def launch(arguments: argparse.Namespace) -> None:
     done = steps_done(folder)
     settings = config.at(done)
     model = _start(stage, settings, arguments.runs, arguments.start)
-    pictures = _photographs(arguments.data, config.crop)
+    pictures = _photographs(arguments.data, config.smallest_side)
     try:
         validation = _photographs(arguments.validation, _VALIDATION_SIDE)
     except CodecError:
-        validation = _photographs(arguments.validation, config.crop)
+        validation = _photographs(arguments.validation, config.smallest_side)
     while True:
         until = config.next_phase(done)
         run = TrainingRun(model, settings, folder, pictures, validation, fabric)

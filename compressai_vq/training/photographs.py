@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -56,6 +57,8 @@ def random_crops(
     seed: int,
     step: int,
     part: slice = slice(None),
+    surround: bool = False,
+    zoom: float = 1.0,
 ) -> Tensor:
     """A batch of random crops, mirrored half of the time.
 
@@ -69,6 +72,9 @@ def random_crops(
         seed: of the run.
         step: of the run.
         part: which of the batch's pictures are wanted.
+        surround: whether pictures go on beyond their edges as in mirrors, on all sides, so that
+            crops may be larger than pictures; otherwise each has to hold a crop.
+        zoom: up to which factor, drawn anew each time, pictures are enlarged before.
 
     Returns:
         (count, 3, size, size) in [-1, 1], channels last, or the part of it.
@@ -76,13 +82,44 @@ def random_crops(
     rng = np.random.default_rng((seed, step))
     places = []
     for n in rng.integers(len(pictures), size=count):
+        side = size if zoom <= 1 else int(np.ceil(size / rng.uniform(1, zoom)))
         height, width = pictures[n].shape[1:]
-        top = int(rng.integers(height - size + 1))
-        left = int(rng.integers(width - size + 1))
-        places.append((n, top, left, rng.random() < 0.5))
+        top, left = (
+            int(rng.integers(2 * length if surround else length - side + 1))
+            for length in (height, width)
+        )
+        places.append((n, side, top, left, rng.random() < 0.5))
     crops = []
-    for n, top, left, mirrored in places[part]:
-        crop = pictures[n][:, top : top + size, left : left + size]
+    for n, side, top, left, mirrored in places[part]:
+        crop = mirrored_region(pictures[n], top, left, side, side).float()
+        if side != size:
+            crop = F.interpolate(crop[None], (size, size), mode="bicubic").clamp_(0, 255)[0]
         crops.append(crop.flip(-1) if mirrored else crop)
-    batch = torch.stack(crops).float().div_(127.5).sub_(1.0)
+    batch = torch.stack(crops).div_(127.5).sub_(1.0)
     return batch.contiguous(memory_format=torch.channels_last)
+
+
+def mirrored_region(picture: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+    """A region of a picture that goes on beyond its edges as in mirrors.
+
+    Args:
+        picture: (C, H, W).
+        top: the region's first row; it may lie above the picture, and the last one below.
+        left: its first column, likewise.
+        height: of the region.
+        width: of the region.
+
+    Returns:
+        (C, height, width), a view where it lies within the picture.
+    """
+    bottom, right = top + height, left + width
+    if min(top, left) >= 0 and bottom <= picture.shape[1] and right <= picture.shape[2]:
+        return picture[:, top:bottom, left:right]
+    rows = _mirrored(top, height, picture.shape[1]).to(picture.device)
+    columns = _mirrored(left, width, picture.shape[2]).to(picture.device)
+    return picture[:, rows][:, :, columns]
+
+
+def _mirrored(start: int, count: int, length: int) -> Tensor:
+    place = torch.arange(start, start + count) % (2 * length)
+    return torch.minimum(place, 2 * length - 1 - place)

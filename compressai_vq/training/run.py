@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..machine import cpu_name
+from ..networks.convolution import wants_default_layout
 from ..networks.grain import PERIOD, Corner
 from ..networks.memory_layout import channels_last
 from ..precision import for_training
@@ -67,13 +68,18 @@ class TrainingRun:
         self.fabric = fabric or single_process()
         device = self.fabric.device
         self.model = channels_last(model).to(device)
+        if config.train == "encoder" and wants_default_layout(model.decoder):
+            # Winograd's filtering serves both ways through weights that stay as they are.
+            model.decoder.to(memory_format=torch.contiguous_format)
         self.config, self.folder = config, folder
         # On the GPU, if there is one: pixels are decoded and sent there once.
         self.pictures = [picture.to(device) for picture in pictures]
         fp32 = for_training(device.type) == "32-true"
         self.loss = PerceptualLoss(config.alex, config.vgg, config.dists, config.window, fp32)
         self.loss.to(device)
-        self.validation = Validation(self.loss, [p.to(device) for p in validation], self.fabric)
+        side = config.crop if config.surround else 0
+        validation = [p.to(device) for p in validation]
+        self.validation = Validation(self.loss, validation, self.fabric, side)
         self.adversary = Adversary(self.fabric).to(device) if config.adversarial else None
         self.commits: list[str] = []
         self.changes: list[dict[str, Any]] = []  # of settings: {"step": first, name: value}
@@ -125,12 +131,13 @@ class TrainingRun:
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate_at(self.step)
-        # Rates in order, so that those of one codebook lie together; dealt out one by one.
+        # Rates in order, so that those of one codebook lie together; dealt out one by one.  Where
+        # a step has not all of them, the next one goes on with the others.
         part = slice(self.fabric.global_rank, None, self.fabric.world_size)
         known = torch.tensor(self.model.rates)
-        rates = known[torch.arange(config.batch) % len(known)].sort().values[part]
-        x = random_crops(self.pictures, config.batch, config.crop, config.seed, self.step, part)
-        x = x.to(self.fabric.device)
+        places = torch.arange(config.batch) + self.step * config.batch % len(known)
+        rates = known[places % len(known)].sort().values[part]
+        x = self._crops(config.batch, config.seed, self.step, part)
         if self.step == config.unquantized and self.step:
             self._fill_codebooks()
         rng = np.random.default_rng((config.seed, self.step, 1))
@@ -168,6 +175,11 @@ class TrainingRun:
             self.average[name].lerp_(value, 1 - config.average if self.step > 500 else 0.05)
         return terms
 
+    def _crops(self, count: int, seed: int, step: int, part: slice = slice(None)) -> Tensor:
+        size, surround, zoom = self.config.crop, self.config.surround, self.config.zoom
+        x = random_crops(self.pictures, count, size, seed, step, part, surround, zoom)
+        return x.to(self.fabric.device)
+
     def _corner(self) -> Corner | None:
         """Where on the decoder's field of grain this step's crops lie, if it has one."""
         if getattr(self.model.decoder, "grain", None) is None:
@@ -198,8 +210,8 @@ class TrainingRun:
             vectors: list[Tensor] = []
             seed = self.config.seed + 1
             while sum(map(len, vectors)) < 2 * len(book.weight):
-                x = random_crops(self.pictures, 64, self.config.crop, seed, len(vectors))
-                latent = self.model.encoder(x.to(book.weight.device), rate)
+                x = self._crops(64, seed, len(vectors))
+                latent = self.model.encoder(x, rate)
                 vectors.append(latent.permute(0, 2, 3, 1).flatten(0, 2))
             pool = torch.cat(vectors)
             chosen = torch.randperm(len(pool), generator=self.generator)[: len(book.weight)]

@@ -13,8 +13,10 @@ from ..metrics.feature_distances import lpips_distance
 from ..picture import from_unit, write_picture
 from .ladder import Ladder, LadderOutput
 from .perceptual import PerceptualLoss
+from .photographs import mirrored_region
 
 _PICTURES = 32
+_PIXELS = _PICTURES * 320**2  # of all together where they are continued
 _SAMPLES = 4
 
 
@@ -25,13 +27,20 @@ class Validation:
         loss: of training, for its AlexNet; without one, L1 is measured.
         pictures: uint8 (3, H, W); the first 32 are used.
         fabric: for the precision.
+        side: to which they are continued by their mirror images; 0: they are not, and the
+            smallest one's side counts.
     """
 
-    def __init__(self, loss: PerceptualLoss, pictures: list[Tensor], fabric: Fabric) -> None:
+    def __init__(
+        self, loss: PerceptualLoss, pictures: list[Tensor], fabric: Fabric, side: int = 0
+    ) -> None:
         self.loss, self.fabric = loss, fabric
         pictures = pictures[:_PICTURES]
-        side = min(min(p.shape[1:]) for p in pictures) // 16 * 16
-        batch = torch.stack([p[:, :side, :side] for p in pictures])
+        if side:
+            pictures = pictures[: max(1, _PIXELS // side**2)]
+        else:
+            side = min(min(p.shape[1:]) for p in pictures) // 16 * 16
+        batch = torch.stack([mirrored_region(p, 0, 0, side, side) for p in pictures])
         x = batch.float().div(127.5).sub(1.0)
         self.x = x.contiguous(memory_format=torch.channels_last)
 

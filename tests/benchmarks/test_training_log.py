@@ -31,7 +31,13 @@ def test_logs_are_kept_summarised_and_drawn(tmp_path: Path) -> None:
     assert summary["finetune"]["crops"] == 2700
     assert summary["finetune"]["hours"] == 0.5
     assert summary["finetune"]["commits"] == ["abc"]
+    # A stage that follows elsewhere is added to what is known.
+    _stage(tmp_path / "elsewhere", "adversarial", 10)
+    keep(tmp_path / "elsewhere", folder)
+    again = json.loads((tmp_path / "results" / "training.json").read_text())
+    assert list(again) == ["pretrain", "finetune", "adversarial"]
+    assert {name: again[name] for name in summary} == summary
     assert draw(folder).read_bytes().startswith(b"\x89PNG")
     assert sorted(p.name for p in folder.iterdir()) == [
-        "curves.png", "finetune.csv", "pretrain.csv"
+        "adversarial.csv", "curves.png", "finetune.csv", "pretrain.csv"
     ]  # fmt: skip

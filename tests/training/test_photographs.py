@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from compressai_vq.training.photographs import load_photographs, random_crops
+from compressai_vq.training.photographs import load_photographs, mirrored_region, random_crops
 
 
 @pytest.fixture
@@ -51,3 +51,43 @@ def test_crops_depend_on_seed_and_step_alone(folder: Path) -> None:
     assert first.min() >= -1 and first.max() <= 1
     assert torch.equal(first, random_crops(pictures, 5, 32, seed=1, step=2))
     assert not torch.equal(first, random_crops(pictures, 5, 32, seed=1, step=3))
+
+
+def test_a_picture_goes_on_as_in_mirrors() -> None:
+    picture = torch.arange(6).view(1, 2, 3)
+    region = mirrored_region(picture, 1, 2, 4, 5)
+    assert region[0].tolist() == [
+        [5, 5, 4, 3, 3],
+        [5, 5, 4, 3, 3],
+        [2, 2, 1, 0, 0],
+        [2, 2, 1, 0, 0],
+    ]
+    above = mirrored_region(picture, -1, -2, 2, 3)
+    assert above[0].tolist() == [[1, 0, 0], [1, 0, 0]]
+    inside = mirrored_region(picture, 0, 1, 2, 2)
+    assert torch.equal(inside, picture[:, :, 1:])
+    assert inside.data_ptr() == picture[0, 0, 1:].data_ptr(), "a copy"
+
+
+def test_crops_are_larger_than_pictures_that_are_surrounded(folder: Path) -> None:
+    pictures = load_photographs([folder], 16)
+    crops = random_crops(pictures, 6, 96, seed=1, step=0, surround=True)
+    assert crops.shape == (6, 3, 96, 96)
+    # Whatever is cut out, every row comes again: mirrored.
+    for crop in crops:
+        rows = {tuple(row.flatten().tolist()) for row in crop.permute(1, 0, 2)}
+        assert len(rows) <= 50
+
+
+def test_zoom_enlarges_what_fits_in_pictures(folder: Path) -> None:
+    pictures = load_photographs([folder], 32)
+    sharp = random_crops(pictures, 8, 32, seed=1, step=0)
+    zoomed = random_crops(pictures, 8, 32, seed=1, step=0, zoom=4.0)
+    assert zoomed.shape == sharp.shape
+    assert zoomed.min() >= -1 and zoomed.max() <= 1
+
+    def roughness(x: torch.Tensor) -> float:
+        return x.diff(dim=-1).abs().mean().item()
+
+    assert roughness(zoomed) < 0.7 * roughness(sharp)
+    assert torch.equal(zoomed, random_crops(pictures, 8, 32, seed=1, step=0, zoom=4.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.training import run as run_module
 from compressai_vq.training.config import TrainingConfig
 from compressai_vq.training.export import export
+from compressai_vq.training.ladder import Ladder, LadderOutput
 from compressai_vq.training.log import read_rows
 from compressai_vq.training.optimizer import OPTIMIZERS
 from compressai_vq.training.perceptual import PerceptualLoss, PixelLoss
@@ -149,6 +151,41 @@ def test_a_run_goes_on_with_grain(tmp_path: Path, pictures: list[Tensor]) -> Non
     for steps in (8, 10):
         halves = _train(tmp_path, pictures, dataclasses.replace(grainy, steps=steps, cooldown=1))
     assert not torch.equal(halves["decoder.grain.project.weight"], fresh.project.weight)
+
+
+def test_small_batches_take_turns_at_the_rates(
+    tmp_path: Path, pictures: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(TINY, unquantized=0, codewords=0, steps=3)
+    model = Ladder({rate: torch.randn(4, 4) for rate in range(9)}, 0.9)
+    seen: list[int] = []
+    forward = Ladder.forward
+
+    def spy(self: Ladder, x: Tensor, rates: Tensor, *more: Any) -> LadderOutput:
+        if torch.is_grad_enabled():
+            assert rates.tolist() == sorted(rates.tolist())
+            seen.extend(rates.tolist())
+        return forward(self, x, rates, *more)
+
+    monkeypatch.setattr(Ladder, "forward", spy)
+    TrainingRun(model, config, tmp_path, pictures, pictures).train(3)
+    assert seen == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 8]  # 4 of 9 a step
+
+
+def test_an_encoder_learns_on_crops_larger_than_pictures(
+    tmp_path: Path, pictures: list[Tensor]
+) -> None:
+    config = dataclasses.replace(
+        TINY, unquantized=0, codewords=0, train="encoder", crop=96, surround=True, zoom=2.0
+    )
+    torch.manual_seed(0)
+    model = Ladder({rate: torch.randn(8, 4) for rate in range(2)}, 0.9)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    run = TrainingRun(model, config, tmp_path, pictures, pictures)
+    assert run.validation.x.shape == (3, 3, 96, 96)
+    after = run.train(3)
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed and all(name.startswith("encoder.") for name in changed)
 
 
 def test_pretrain_finetune_export(
