@@ -51,7 +51,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if not Path(arguments.source).exists():
             raise CodecError(f"{arguments.source}: no such folder or tar")
-        pictures = load_photographs([arguments.source], SIDE)[: max(arguments.images, 1)]
+        if arguments.images < 1:
+            raise CodecError(f"{arguments.images} images: 1 or more are needed")
+        pictures = load_photographs([arguments.source], SIDE)[: arguments.images]
         report = {"source": Path(arguments.source).name, **measure(pictures)}
     except (CodecError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -135,7 +135,7 @@ class TrainingRun:
         # a step has not all of them, the next one goes on with the others.
         part = slice(self.fabric.global_rank, None, self.fabric.world_size)
         known = torch.tensor(self.model.rates)
-        places = torch.arange(config.batch) + self.step * config.batch % len(known)
+        places = self.step * config.batch + torch.arange(config.batch)
         rates = known[places % len(known)].sort().values[part]
         x = self._crops(config.batch, config.seed, self.step, part)
         if self.step == config.unquantized and self.step:

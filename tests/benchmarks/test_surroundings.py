@@ -68,5 +68,7 @@ def test_table() -> None:
 def test_bad_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "nowhere")]) == 2
     assert "no such folder" in capsys.readouterr().err
+    assert main([str(tmp_path), "--images", "0"]) == 2
+    assert "1 or more" in capsys.readouterr().err
     assert main([str(tmp_path)]) == 2
     assert "no picture of at least 320" in capsys.readouterr().err
