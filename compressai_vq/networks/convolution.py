@@ -30,10 +30,8 @@ class Convolution(nn.Conv2d):
         if fast and not learning:
             return winograd.convolve(x, self.weight, self.bias, silu, skip)
         x = F.silu(x, inplace=not learning) if silu else x
-        if fast and not self.weight.requires_grad:
-            y = winograd.convolve_fixed(x, self.weight, self.bias)
-        else:
-            y = super().forward(x)
+        convolve = winograd.convolve_learning if fast else self._conv_forward
+        y = convolve(x, self.weight, self.bias)
         return y if skip is None else add(y, skip)
 
 

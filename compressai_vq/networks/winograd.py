@@ -152,11 +152,11 @@ def convolve(
     return y
 
 
-def convolve_fixed(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """:func:`convolve`, with gradients for ``x`` alone.
+def convolve_learning(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """:func:`convolve`, with gradients for what wants them.
 
-    They are a convolution as well, with the kernel turned by half a turn and its channels
-    exchanged, so that the filtering serves both ways.
+    The input's is a convolution as well, with the kernel turned by half a turn and its channels
+    exchanged, so that the filtering serves both ways.  The kernel's is torch's.
     """
     result: Tensor = _BothWays.apply(x, weight, bias)
     return result
@@ -165,13 +165,27 @@ def convolve_fixed(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 class _BothWays(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.weight = weight
+        learned = ctx.needs_input_grad[1:]
+        # The input is kept in memory where something is learned only.
+        ctx.save_for_backward(weight, *((x,) if any(learned) else ()))
         return convolve(x, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        turned = ctx.weight.flip(2, 3).transpose(0, 1).contiguous()
-        return convolve(gradients[0].contiguous(), turned), None, None
+    def backward(
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        weight, *kept = ctx.saved_tensors
+        gradient = gradients[0].contiguous()
+        for_x = for_weight = for_bias = None
+        if ctx.needs_input_grad[0]:
+            for_x = convolve(gradient, weight.flip(2, 3).transpose(0, 1).contiguous())
+        if kept:
+            around = ([1, 1], [1, 1], [1, 1], False, [0, 0], 1)  # stride, padding, dilation
+            learned = (False, *ctx.needs_input_grad[1:])
+            _, for_weight, for_bias = torch.ops.aten.convolution_backward(
+                gradient, kept[0], weight, [len(weight)], *around, learned
+            )
+        return for_x, for_weight, for_bias
 
 
 def _tiles(height: int, width: int) -> int:

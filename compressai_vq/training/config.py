@@ -130,6 +130,11 @@ class TrainingConfig:
         """Photographs with a smaller side are left out."""
         return _SMALLEST_SURROUNDED if self.surround else self.crop
 
+    @property
+    def positions(self) -> int:
+        """Latents a step, of all rates together."""
+        return self.batch * (self.crop // 16) ** 2
+
     @classmethod
     def packaged(cls, stage: str) -> TrainingConfig:
         """The settings that the package brings for a stage."""

@@ -103,7 +103,9 @@ def _start(stage: str, config: TrainingConfig, runs: Path, weights: Path | None)
             raise CodecError("pretrain starts from nothing: --start is for later stages")
         return pretrain_model(config)
     if weights is not None:
-        state = state_of_weights(LadderWeights.load(weights))
+        state = state_of_weights(
+            LadderWeights.load(weights), config.positions / len(config.qualities)
+        )
     else:
         state = previous_state(runs, stage)
     torch.manual_seed(config.seed)

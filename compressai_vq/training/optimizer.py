@@ -72,12 +72,22 @@ class MuonAndAdamW:
 
     def state_dict(self) -> dict[str, Any]:
         """What :meth:`load_state_dict` needs."""
-        return {"parts": [part.state_dict() for part in self._parts]}
+        layouts = [_is_channels_last(p) for p, _ in self._matrices]
+        return {"parts": [part.state_dict() for part in self._parts], "channels_last": layouts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state_dict` gave."""
         for part, saved in zip(self._parts, state["parts"], strict=True):
             part.load_state_dict(saved)
+        # Where it was saved, weights may have been laid out in another way.
+        layouts = state.get("channels_last", [True] * len(self._matrices))
+        for (parameter, matrix), last in zip(self._matrices, layouts, strict=True):
+            mean = self._parts[-1].state[matrix].get("momentum_buffer")
+            if mean is not None and last != _is_channels_last(parameter):
+                out, channels, *window = parameter.shape
+                shape = (out, *window, channels) if last else parameter.shape
+                order = (0, 3, 1, 2) if last else (0, 2, 3, 1)
+                mean.copy_(mean.reshape(shape).permute(order).flatten(1))
 
 
 def make_optimizer(
@@ -115,8 +125,11 @@ def as_matrix(filters: Tensor, like: Tensor) -> Tensor:
         like: the weight; columns are in the order of its memory, contiguous or channels-last,
             so that a weight's matrix is a view of it.
     """
-    last = like.is_contiguous(memory_format=torch.channels_last)
-    return (filters.permute(0, 2, 3, 1) if last else filters).flatten(1)
+    return (filters.permute(0, 2, 3, 1) if _is_channels_last(like) else filters).flatten(1)
+
+
+def _is_channels_last(weight: Tensor) -> bool:
+    return weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def _is_hidden(parameter: Tensor) -> bool:

@@ -67,14 +67,15 @@ class TrainingRun:
     ) -> None:
         self.fabric = fabric or single_process()
         device = self.fabric.device
-        self.model = channels_last(model).to(device)
-        if config.train == "encoder" and wants_default_layout(model.decoder):
-            # Winograd's filtering serves both ways through weights that stay as they are.
-            model.decoder.to(memory_format=torch.contiguous_format)
+        self.model = model.to(device)
+        fp32 = for_training(device.type) == "32-true"
+        for network in (model.encoder, model.decoder):
+            # Winograd's filtering wants the default layout.
+            if not (fp32 and wants_default_layout(network)):
+                channels_last(network)
         self.config, self.folder = config, folder
         # On the GPU, if there is one: pixels are decoded and sent there once.
         self.pictures = [picture.to(device) for picture in pictures]
-        fp32 = for_training(device.type) == "32-true"
         self.loss = PerceptualLoss(config.alex, config.vgg, config.dists, config.window, fp32)
         self.loss.to(device)
         side = config.crop if config.surround else 0

@@ -118,8 +118,14 @@ def with_grain_of(model: torch.nn.Module, state: dict[str, Tensor]) -> dict[str,
     return {**fresh, **state}
 
 
-def state_of_weights(weights: LadderWeights) -> dict[str, Tensor]:
-    """A weights file's contents as a stage's state dict."""
+def state_of_weights(weights: LadderWeights, seen: float) -> dict[str, Tensor]:
+    """A weights file's contents as a stage's state dict.
+
+    Args:
+        weights: of the file.
+        seen: how many latents a codebook will see a step.  Its moving averages begin as if it
+            had always seen as many: fewer, and the first pictures would move a small codebook far.
+    """
     state: dict[str, Tensor] = {}
     for name, value in weights.tensors.items():
         if name.startswith(("encoder.", "decoder.")):
@@ -127,7 +133,7 @@ def state_of_weights(weights: LadderWeights) -> dict[str, Tensor]:
     for quality in weights.qualities:
         words = weights.tensors[f"codebooks.{quality}"].float()
         frequencies = weights.tensors[f"log2_frequencies.{quality}"].float()
-        counts = torch.exp2(frequencies) * len(words)
+        counts = torch.exp2(frequencies) * seen
         state[f"codebooks.{quality - 1}.weight"] = words
         state[f"codebooks.{quality - 1}.counts"] = counts
         state[f"codebooks.{quality - 1}.sums"] = words * counts[:, None]

@@ -122,7 +122,7 @@ def test_layer_uses_it_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert uses(layer(32, 32))
     assert uses(layer(32, 12))
     assert not uses(layer(32, 8))
-    assert not uses(layer(32, 32).requires_grad_(), grad=True)
+    assert uses(layer(32, 32).requires_grad_(), grad=True)
     assert uses(layer(32, 32), grad=True)  # its weights are fixed
     assert not uses(channels_last(layer(32, 32)))
     assert not uses(layer(32, 32).bfloat16(), x.bfloat16())
@@ -191,15 +191,36 @@ def test_networks_get_the_layout_that_they_want() -> None:
 
 
 @needs_library
-def test_gradients_for_the_input_of_fixed_weights() -> None:
-    conv = layer(32, 32).requires_grad_()
+@pytest.mark.parametrize("learned", [("x",), ("x", "weight", "bias"), ("weight",), ("bias",)])
+def test_gradients_are_the_convolutions(learned: tuple[str, ...]) -> None:
+    conv = layer(32, 48)
+    assert conv.bias is not None
+    inputs = {"x": torch.randn(2, 32, 24, 24), "weight": conv.weight, "bias": conv.bias}
+    wanted = [inputs[name].requires_grad_() for name in learned]
+    skip = torch.randn(2, 48, 24, 24)
+    y = conv(inputs["x"], silu=True, skip=skip)
+    expected = F.conv2d(F.silu(inputs["x"]), conv.weight, conv.bias, padding=1) + skip
+    assert torch.allclose(y, expected, atol=1e-3) and not torch.equal(y, expected)
+    weights = torch.randn_like(y).to(memory_format=torch.channels_last)
+    found = torch.autograd.grad((y * weights).sum(), wanted)
+    for gradient, right in zip(
+        found, torch.autograd.grad((expected * weights).sum(), wanted), strict=True
+    ):
+        assert (gradient - right).norm() < 1e-4 * right.norm()
+
+
+@needs_library
+def test_pictures_are_kept_for_what_is_learned_alone() -> None:
+    conv = layer(32, 32)
     x = torch.randn(1, 32, 24, 24).requires_grad_()
-    skip = torch.randn(1, 32, 24, 24)
-    weights = torch.randn(1, 32, 24, 24)
-    expected = torch.autograd.grad((conv(x, silu=True, skip=skip) * weights).sum(), x)[0]
-    conv.requires_grad_(False)
-    y = conv(x, silu=True, skip=skip)
+    for learned, kept in ((False, 1), (True, 2)):
+        y = conv.requires_grad_(learned)(x)
+        assert len(y.grad_fn.saved_tensors) == kept
+
+
+def test_learned_layers_compute_as_fixed_ones() -> None:
+    conv = layer(32, 32)
+    x = torch.randn(1, 32, 24, 24)
     with torch.no_grad():
-        assert torch.equal(y, conv(x.detach().clone(), silu=True, skip=skip))
-    found = torch.autograd.grad((y * weights).sum(), x)[0]
-    assert torch.allclose(found, expected, atol=1e-3) and not torch.equal(found, expected)
+        fixed = conv(x.clone(), silu=True)
+    assert torch.equal(conv.requires_grad_()(x, silu=True), fixed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn as nn
@@ -58,6 +60,27 @@ def test_a_gradient_in_another_layout_gives_the_same_step() -> None:
         optimizer.step()
     for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_run_goes_on_in_another_layout(channels_last: bool) -> None:
+    networks = [_network(channels_last), _network(not channels_last)]
+    for p, q in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        q.data.copy_(p.data)
+    optimizers = [MuonAndAdamW(network, 0.01) for network in networks]
+    gradients = [[torch.randn_like(p) for p in networks[0].parameters()] for _ in range(3)]
+    for n, step in enumerate(gradients):
+        for network, optimizer in zip(networks, optimizers, strict=True):
+            for parameter, gradient in zip(network.parameters(), step, strict=True):
+                parameter.grad = gradient.clone()
+            if n or optimizer is optimizers[0]:
+                optimizer.step()
+        if not n:
+            for p, q in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+                q.data.copy_(p.data)
+            optimizers[1].load_state_dict(copy.deepcopy(optimizers[0].state_dict()))
+    for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
 
 
 def test_a_matrix_is_a_view_of_its_filters() -> None:
