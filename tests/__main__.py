@@ -5,6 +5,7 @@ Two arguments are ours: ``--slow`` runs the slow tests too, ``--lint`` runs no t
 
 from __future__ import annotations
 
+import os
 import sys
 
 from benchmarks.environment import ensure_environment, run_in_environment
@@ -33,6 +34,9 @@ def main(arguments: list[str]) -> int:
     ensure_environment()
     if "pytest" in commands:
         run_in_environment("-m", "tests.fetched")
+        # A core each: where both processes have threads on both cores, these wait for one
+        # another at full speed, and tests that train take three times as long.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     failed = []
     for name, command in commands.items():
         print(f"== {name}", flush=True)
