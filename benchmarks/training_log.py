@@ -23,7 +23,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from benchmarks.environment import ROOT
-from compressai_vq.training.export import describe_stage
+from compressai_vq.training.export import another_name, describe_stage
 from compressai_vq.training.log import read_rows
 from compressai_vq.training.stages import STAGES
 
@@ -39,17 +39,37 @@ def keep(runs: Path, folder: Path = FOLDER) -> None:
     for stage in STAGES:
         log = runs / stage / "log.csv"
         if log.exists():
-            shutil.copyfile(log, folder / f"{stage}.csv")
+            name = _name(stage, read_rows(log), summary, folder)
+            shutil.copyfile(log, _log(folder, name))
             facts = describe_stage(runs / stage)
-            summary[stage] = {
+            summary[name] = {
                 k: facts[k] for k in ("steps", "crops", "crop_side", "hours", "device", "commits")
             }
     told.write_text(json.dumps(summary, indent=1) + "\n")
 
 
+def _name(stage: str, rows: list[dict[str, float]], summary: dict[str, Any], folder: Path) -> str:
+    """Under which name a stage is kept: that of the same run if it is, or else a new one."""
+    taken: list[str] = []
+    while (name := another_name(stage, taken)) in summary:
+        kept = read_rows(_log(folder, name))
+        if [kept[0][k] for k in _FIRST] == [rows[0][k] for k in _FIRST]:
+            break
+        taken.append(name)
+    return name
+
+
+_FIRST = ("step", "seconds")  # of its first row tell a run from another
+
+
+def _log(folder: Path, name: str) -> Path:
+    return folder / f"{name.replace(' ', '-')}.csv"
+
+
 def draw(folder: Path = FOLDER) -> Path:
     """The curves of all stages, one after the other; returns the PNG."""
-    logs = {s: read_rows(folder / f"{s}.csv") for s in STAGES if (folder / f"{s}.csv").exists()}
+    names = json.loads(folder.with_suffix(".json").read_text())
+    logs = {name: read_rows(_log(folder, name)) for name in names}
     figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7), sharex=True)
     start = 0.0
     for n, (stage, rows) in enumerate(logs.items()):

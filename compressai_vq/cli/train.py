@@ -38,7 +38,7 @@ def add_parser(commands: Any) -> None:
         type=Path,
         metavar="WEIGHTS",
         help="start from a weights file, not a stage; --start-from under torchrun. Of export: "
-        'take from it all but the encoder, for settings with train = "encoder"',
+        "what the stage started from, so that the new weights' provenance begins with its",
     )
     parser.add_argument("--accelerator", default="cpu", choices=["cpu", "cuda", "auto"])
     parser.add_argument("--devices", type=int, default=1, help="processes of one machine")

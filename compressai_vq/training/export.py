@@ -1,12 +1,15 @@
 """The averaged weights of a run to a weights file, with their provenance beside it.
 
 Of a run that trained the encoder alone, the encoder: everything else is that of the weights that
-it started from, so that both write and read the same compressed images.
+it started from, so that both write and read the same compressed images.  Where weights come from
+begins with what is known of those that a run started from.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Container
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +43,12 @@ def export(
         output: safetensors file; ``.json`` beside it tells where the weights come from.
         stage: which one is exported; the last that was run when left out.
         pictures: how many photographs are counted on.
-        start: the weights file that the stage started from, to take all but the encoder from.
+        start: the weights file that the stage started from, if it did: what is known of it is
+            kept, and where the encoder alone was trained, everything else comes from it.
 
     Raises:
         CodecError: when there is no such stage to export, and when more than the encoder
-            differs from ``start``.
+            differs from ``start`` after a training of the encoder alone.
     """
     done = [name for name in STAGES if (runs / name / "state.pt").exists()]
     if stage is None:
@@ -54,11 +58,11 @@ def export(
     state = torch.load(runs / stage / "state.pt", weights_only=True, map_location="cpu")
     # Counted with the weights as they are stored.
     average = {name: value.half().float() for name, value in state["average"].items()}
-    stages = STAGES[: STAGES.index(stage) + 1]
-    if start is not None:
+    stages = STAGES[: STAGES.index(stage) + 1] if start is None else (stage,)
+    if start is not None and state["config"].get("train") == "encoder":
         weights = with_encoder(LadderWeights.load(start), average)
         fingerprint = weights.save(output)
-        facts = provenance(runs, (stage,), data, fingerprint, weights.calibration, start)
+        facts = provenance(runs, stages, data, fingerprint, weights.calibration, start)
         _write_facts(output, facts)
         return weights
     model = model_of(average, 0.0)
@@ -78,7 +82,7 @@ def export(
     architecture = "mao2024-vqgan" if taming else "mao2024-vqgan-lite"
     weights = LadderWeights(architecture, calibration, tensors)
     fingerprint = weights.save(output)
-    _write_facts(output, provenance(runs, stages, data, fingerprint, calibration))
+    _write_facts(output, provenance(runs, stages, data, fingerprint, calibration, start))
     return weights
 
 
@@ -100,7 +104,7 @@ def with_encoder(start: LadderWeights, average: dict[str, Tensor]) -> LadderWeig
         ):
             raise CodecError(
                 f"{name} is another one in the run than in the weights that it should have "
-                'started from: only a stage with train = "encoder" is exported with --start'
+                "started from: it is another file, or more than the encoder was trained"
             )
     encoder = {name: value.half() for name, value in average.items() if name in start.tensors}
     encoder = {name: value for name, value in encoder.items() if name.startswith("encoder.")}
@@ -149,15 +153,24 @@ def provenance(
         last += " --start-from WEIGHTS.safetensors"
         if start.with_suffix(".json").exists():
             earlier = json.loads(start.with_suffix(".json").read_text())
-    trained = [stage for stage in stages if (runs / stage / "log.csv").exists()]
+    described = dict(earlier["stages"])
+    for stage in stages:
+        if (runs / stage / "log.csv").exists():
+            described[another_name(stage, described)] = describe_stage(runs / stage)
     return {
         "fingerprint": fingerprint.hex(),
         "frequencies": calibration,
         "data": [Path(path).name for path in data],
         "commands": [*earlier["commands"], *commands, f"{last} -o {output}"],
         "exported_by": source_commit(),
-        "stages": earlier["stages"] | {s: describe_stage(runs / s) for s in trained},
+        "stages": described,
     }
+
+
+def another_name(stage: str, taken: Container[str]) -> str:
+    """A stage's name; where it has been run before, with a number: ``"finetune 2"``."""
+    names = (stage if n == 1 else f"{stage} {n}" for n in count(1))
+    return next(name for name in names if name not in taken)
 
 
 def describe_stage(folder: Path) -> dict[str, Any]:

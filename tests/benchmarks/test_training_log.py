@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -37,7 +38,16 @@ def test_logs_are_kept_summarised_and_drawn(tmp_path: Path) -> None:
     again = json.loads((tmp_path / "results" / "training.json").read_text())
     assert list(again) == ["pretrain", "finetune", "adversarial"]
     assert {name: again[name] for name in summary} == summary
+    # One of the same name that starts from its result is kept beside it, and then goes on.
+    for steps in (20, 20):
+        _stage(tmp_path / "further", "adversarial", steps)
+        keep(tmp_path / "further", folder)
+        shutil.rmtree(tmp_path / "further")
+    again = json.loads((tmp_path / "results" / "training.json").read_text())
+    assert [(name, again[name]["steps"]) for name in list(again)[2:]] == [
+        ("adversarial", 10), ("adversarial 2", 20)
+    ]  # fmt: skip
     assert draw(folder).read_bytes().startswith(b"\x89PNG")
     assert sorted(p.name for p in folder.iterdir()) == [
-        "adversarial.csv", "curves.png", "finetune.csv", "pretrain.csv"
+        "adversarial-2.csv", "adversarial.csv", "curves.png", "finetune.csv", "pretrain.csv"
     ]  # fmt: skip

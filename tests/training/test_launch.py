@@ -190,13 +190,35 @@ def test_a_better_encoder_writes_the_same_images(folder: Path, tmp_path: Path) -
     data = FileCodec(better).compress(photograph(48, 64), 9)
     assert data != FileCodec(before).compress(photograph(48, 64), 9)
     assert torch.equal(FileCodec(before).decompress(data), FileCodec(better).decompress(data))
-    # Not if the decoder has been trained as well.
-    config = _config(tmp_path / "config.toml", **base)
-    runs = ["--runs", str(tmp_path / "all"), "--data", str(folder)]
-    assert main(["train", "finetune", *runs, *start, *more]) == 0
+    # Not from other weights than those that it started from.
+    untrained_weights(1).save(weights)
     output.unlink()
     assert main(["train", "export", *runs, *start, "-o", str(output)]) == 2
     assert not output.exists()
+
+
+def test_a_stage_goes_on_from_a_weights_file(folder: Path, tmp_path: Path) -> None:
+    weights, output = tmp_path / "weights.safetensors", tmp_path / "better.safetensors"
+    untrained_weights().save(weights)
+    weights.with_suffix(".json").write_text(
+        '{"commands": ["earlier"], "stages": {"cluster": {}, "finetune": {"steps": 1}}}'
+    )
+    base: dict[str, Any] = {"steps": 2, "batch": 9, "unquantized": 0, "codewords": 0}
+    config = _config(tmp_path / "config.toml", **base)
+    runs = ["--runs", str(tmp_path / "runs"), "--data", str(folder)]
+    start = ["--start-from", str(weights)]
+    more = ["--validation", str(folder), "--config", str(config)]
+    assert main(["train", "finetune", *runs, *start, *more]) == 0
+    assert main(["train", "export", *runs, *start, "-o", str(output)]) == 0
+    before, after = LadderWeights.load(weights), LadderWeights.load(output)
+    assert after.image_fingerprint == after.fingerprint != before.fingerprint
+    for name in ("encoder.stem.weight", "decoder.stem.weight"):
+        assert not torch.equal(before.tensors[name], after.tensors[name]), name
+    facts = json.loads(output.with_suffix(".json").read_text())
+    assert facts["commands"][0] == "earlier" and "--start-from" in facts["commands"][1]
+    assert {name: stage.get("steps") for name, stage in facts["stages"].items()} == {
+        "cluster": None, "finetune": 1, "finetune 2": 2
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("taming", [False, True])
