@@ -24,7 +24,9 @@ from benchmarks.lattice import lattice_table
 from benchmarks.loss_words import fuzz_sentence, loss_table, netem_sentence
 from benchmarks.refinement_steps import steps_table
 from benchmarks.report.published import Published
-from benchmarks.report.results import DATASETS
+from benchmarks.report.results import DATASETS, dataset_title, read_curve
+from benchmarks.report.tables import NOTHING
+from benchmarks.report.vvc_check import interpolate
 from benchmarks.scale_words import folders_sentence, large_table
 from benchmarks.speed_words import speed_text
 from benchmarks.surroundings import surroundings_table
@@ -165,32 +167,56 @@ def prior() -> str:
 
 
 def refined() -> str:
-    """What refinement of the indices gains."""
-    found, nearest = _load(f"kodak/{REFINED}.json"), _load(f"kodak/{BY_PRIOR}.json")
-    (paper,) = (curve for curve in Published().curves("kodak") if curve.codec == OURS)
+    """What refinement of the indices gains, on every set of images where it was run."""
     lines = [
-        "| quality | bytes | bpp | LPIPS | LPIPS-VGG | DISTS | PSNR dB | MS-SSIM "
-        "| LPIPS published |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| images | quality | bytes | bpp | LPIPS | LPIPS-VGG | DISTS | PSNR dB | MS-SSIM "
+        "| LPIPS published | LPIPS of VVC |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    digits = {"bytes": 0, "bpp": 4, "lpips": 3, "lpips-vgg": 3, "dists": 3}
-    digits |= {"psnr-rgb": 2, "ms-ssim-rgb": 3}
-    for n, quality in enumerate(found["results"]["quality"]):
-        before = nearest["results"]["quality"].index(quality)
-        cells = [
-            f"{nearest['results'][name][before]:.{d}f} → {found['results'][name][n]:.{d}f}"
-            for name, d in digits.items()
-        ]
-        theirs = paper.values["lpips"][round(quality) - 1]
-        lines.append(f"| {quality:.0f} | {' | '.join(cells)} | {theirs:.2f} |")
+    sets = [d for d in DATASETS if (RESULTS / d / f"{REFINED}.json").exists()]
+    for dataset in sets:
+        lines += _refined_rows(dataset)
+    found = _load(f"{sets[0]}/{REFINED}.json")
+    images = ", ".join(
+        f"{dataset_title(d)} {_load(f'{d}/{REFINED}.json')['dataset']['images']}" for d in sets
+    )
+    published = Published()
+    other_images = "".join(
+        f"What is published for {dataset_title(d)} is of {published.set_title(d)}, other images. "
+        for d in sets
+        if not published.has_same_images(d)
+    )
     lines += [
         "",
-        f"Nearest codewords → refined; means over {found['dataset']['images']} images of "
-        f"{found['dataset']['folder'].capitalize()}, complete files by the index prior. "
-        f"{found['description'].split('; ')[1].capitalize()}. Weights "
-        f"`{found['fingerprint'][:16]}`, prior `{found['prior'][:16]}`.",
+        "Nearest codewords → refined, complete files by the index prior; means over all images "
+        f"({images}). {found['description'].split('; ')[1].capitalize()}. VVC (libvvenc) at the "
+        f"refined files' rate, interpolated as in the report, where it goes as low. {other_images}"
+        f"Weights `{found['fingerprint'][:16]}`, prior `{found['prior'][:16]}`.",
     ]
     return "\n".join(lines)
+
+
+def _refined_rows(dataset: str) -> list[str]:
+    found, nearest, vvc = (
+        read_curve(RESULTS / dataset / f"{codec}.json") for codec in (REFINED, BY_PRIOR, "vvc")
+    )
+    if not found.images == nearest.images == vvc.images:
+        raise ValueError(f"{dataset}: run on different images")
+    (paper,) = (curve for curve in Published().curves(dataset) if curve.codec == OURS)
+    digits = {"bytes": 0, "bpp": 4, "lpips": 3, "lpips-vgg": 3, "dists": 3}
+    digits |= {"psnr-rgb": 2, "ms-ssim-rgb": 3}
+    rows = []
+    for n, quality in enumerate(found.means["quality"]):
+        before = nearest.means["quality"].index(quality)
+        cells = [
+            f"{nearest.means[name][before]:.{d}f} → {found.means[name][n]:.{d}f}"
+            for name, d in digits.items()
+        ]
+        other = interpolate(vvc.points("lpips"), found.means["bpp"][n])
+        cells.append(f"{paper.values['lpips'][round(quality) - 1]:.2f}")
+        cells.append(NOTHING if other is None else f"{other:.3f}")
+        rows.append(f"| {dataset_title(dataset)} | {quality:.0f} | {' | '.join(cells)} |")
+    return rows
 
 
 def times() -> str:

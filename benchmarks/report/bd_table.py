@@ -33,7 +33,8 @@ def bd_table(
         trained: codec to a sentence on its training, for the notes.
     """
     trained, rows, done = trained or {}, [], set(_WAYS)
-    ours = [key for key in _WAYS if key == OURS or key in curves]
+    several = {key for key, curve in curves.items() if curve.has_several_rates}
+    ours = [key for key in _WAYS if key == OURS or key in several]
     columns = ["BD-rate", "overlap", "BD-LPIPS", "overlap"]
     if len(ours) > 1:
         columns = [f"{name}, {_WAYS[key]} (overlap)" for name in columns[::2] for key in ours]

@@ -29,7 +29,9 @@ def quality_table(dataset: str, curves: dict[str, Curve], published: Published) 
     metrics = {metric.key: metric for metric in METRICS}
     rows, notes = [], []
     ours = curves[OURS].points("lpips")
-    refined = curves[REFINED].points("lpips") if REFINED in curves else None
+    refined = None
+    if REFINED in curves and curves[REFINED].has_several_rates:
+        refined = curves[REFINED].points("lpips")
     for key in (OURS, REFINED, UNFINETUNED):
         if key not in curves:
             continue
@@ -41,7 +43,7 @@ def quality_table(dataset: str, curves: dict[str, Curve], published: Published) 
                 for name, value in zip(_COLUMNS, values, strict=True)
             ]
             rows.append([curves[key].label, f"{quality:.0f}", f"{means['bpp'][n]:.4f}", *cells])
-        if key != OURS:
+        if key != OURS and curves[key].has_several_rates:
             notes.append(_against(curves[key].label, curves[key].points("lpips"), ours))
     for curve in published.curves(dataset):
         if curve.codec == OURS:

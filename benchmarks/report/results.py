@@ -97,6 +97,11 @@ class Curve:
         """Names, without endings, of the images it was measured on."""
         return frozenset(Path(row["image"]).stem for row in self.rows)
 
+    @property
+    def has_several_rates(self) -> bool:
+        """Whether anything can be compared along it: one point is no curve."""
+        return len(self.means["bpp"]) > 1
+
     def median(self, name: str) -> float | None:
         """Median of a figure over images and qualities; None where it was not measured."""
         values = [row[name] for row in self.rows if _is_finite(row.get(name))]

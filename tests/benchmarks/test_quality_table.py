@@ -12,7 +12,8 @@ LPIPS = [0.4, 0.3, 0.25, 0.2]
 
 
 def _curve(key: str, rates: list[float]) -> Curve:
-    means = {"quality": [1.0, 2.0, 3.0, 4.0], "bpp": rates, "lpips": LPIPS}
+    count = len(rates)
+    means = {"quality": [1.0, 2.0, 3.0, 4.0][:count], "bpp": rates, "lpips": LPIPS[:count]}
     return Curve("kodak", key, f"label of {key}", means=means)
 
 
@@ -40,6 +41,14 @@ def test_refined_rows_lie_behind_the_plain_ones() -> None:
     assert "+100.0 % (overlap 100%)" in table.notes[0]
     against = [note.partition(" against ")[0] for note in table.notes[1:]]
     assert against == ["BD-rate on LPIPS of ours", "BD-rate on LPIPS of ours, refined,"]
+
+
+def test_a_single_refined_rate_has_a_row_and_no_bd_rate() -> None:
+    curves = {OURS: _curve(OURS, BPP), REFINED: _curve(REFINED, BPP[:1])}
+    table, plain = (quality_table("kodak", c, Published()) for c in (curves, {OURS: curves[OURS]}))
+    assert table is not None and plain is not None
+    assert [row[0] for row in table.rows].count(f"label of {REFINED}") == 1
+    assert table.notes == plain.notes
 
 
 def test_nothing_without_ours() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,10 @@ def test_table_1_has_refined_indices_as_a_third_way(folder: Path) -> None:
     assert not any("`--refine`" in note for note in two.notes)
     vvc = cells(table, "VVC")
     assert [vvc[1], vvc[2], vvc[4], vvc[5]] == cells(two, "VVC")[1:5]
+    # Of one rate there is no curve.
+    only = curves[REFINED]
+    point = replace(only, means={name: values[:1] for name, values in only.means.items()})
+    assert bd_table("kodak", {**curves, REFINED: point}, Published()) == two
 
 
 def test_retrained_baselines_say_how_long_they_were_trained(folder: Path) -> None:
