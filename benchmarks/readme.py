@@ -173,13 +173,18 @@ def refined() -> str:
         "| LPIPS published | LPIPS of VVC |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    sets = [d for d in DATASETS if (RESULTS / d / f"{REFINED}.json").exists()]
+    sets = {
+        dataset: _load(f"{dataset}/{REFINED}.json")
+        for dataset in DATASETS
+        if (RESULTS / dataset / f"{REFINED}.json").exists()
+    }
     for dataset in sets:
         lines += _refined_rows(dataset)
-    found = _load(f"{sets[0]}/{REFINED}.json")
-    images = ", ".join(
-        f"{dataset_title(d)} {_load(f'{d}/{REFINED}.json')['dataset']['images']}" for d in sets
-    )
+    told = {tuple(f[k] for k in ("fingerprint", "prior", "description")) for f in sets.values()}
+    if len(told) > 1:
+        raise ValueError("refined with other weights, or in other ways, from set to set")
+    ((fingerprint, index_prior, description),) = told
+    images = ", ".join(f"{dataset_title(d)} {f['dataset']['images']}" for d, f in sets.items())
     published = Published()
     other_images = "".join(
         f"What is published for {dataset_title(d)} is of {published.set_title(d)}, other images. "
@@ -189,9 +194,9 @@ def refined() -> str:
     lines += [
         "",
         "Nearest codewords → refined, complete files by the index prior; means over all images "
-        f"({images}). {found['description'].split('; ')[1].capitalize()}. VVC (libvvenc) at the "
+        f"({images}). {description.split('; ')[1].capitalize()}. VVC (libvvenc) at the "
         f"refined files' rate, interpolated as in the report, where it goes as low. {other_images}"
-        f"Weights `{found['fingerprint'][:16]}`, prior `{found['prior'][:16]}`.",
+        f"Weights `{fingerprint[:16]}`, prior `{index_prior[:16]}`.",
     ]
     return "\n".join(lines)
 

@@ -47,14 +47,17 @@ def export(
             kept, and where the encoder alone was trained, everything else comes from it.
 
     Raises:
-        CodecError: when there is no such stage to export, and when more than the encoder
-            differs from ``start`` after a training of the encoder alone.
+        CodecError: when there is no such stage to export, when it cannot have started from a
+            weights file, and when more than the encoder differs from ``start`` after a training
+            of the encoder alone.
     """
     done = [name for name in STAGES if (runs / name / "state.pt").exists()]
     if stage is None:
         stage = done[-1] if done else "finetune"
     if stage not in done or stage == "pretrain":
         raise CodecError(f"{runs} has no {stage} stage with the ladder's codebooks to export")
+    if start is not None and stage == "cluster":
+        raise CodecError("cluster starts from no weights file: export it without --start")
     state = torch.load(runs / stage / "state.pt", weights_only=True, map_location="cpu")
     # Counted with the weights as they are stored.
     average = {name: value.half().float() for name, value in state["average"].items()}

@@ -23,7 +23,14 @@ def test_every_block_is_used() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["kodak/mao2024-vqgan-lite.json", "speed.json", "speed-fp32.json", "refinement-steps.json"],
+    [
+        "kodak/mao2024-vqgan-lite.json",
+        "kodak/mao2024-vqgan-lite-refined.json",
+        "clic2025-8/mao2024-vqgan-lite-refined.json",
+        "speed.json",
+        "speed-fp32.json",
+        "refinement-steps.json",
+    ],
 )
 def test_results_are_those_of_the_shipped_weights(name: str) -> None:
     report = json.loads((RESULTS / name).read_text())

@@ -219,6 +219,11 @@ def test_a_stage_goes_on_from_a_weights_file(folder: Path, tmp_path: Path) -> No
     assert {name: stage.get("steps") for name, stage in facts["stages"].items()} == {
         "cluster": None, "finetune": 1, "finetune 2": 2
     }  # fmt: skip
+    (tmp_path / "runs" / "cluster").mkdir()
+    (tmp_path / "runs" / "cluster" / "state.pt").touch()
+    output.unlink()
+    assert main(["train", "export", *runs, *start, "--of", "cluster", "-o", str(output)]) == 2
+    assert not output.exists()
 
 
 @pytest.mark.parametrize("taming", [False, True])
