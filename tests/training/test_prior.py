@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from compressai_vq.errors import CodecError
 from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.prior.coder import PriorCoder
 from compressai_vq.prior.order import NUM_PASSES, PERIOD, pass_numbers
@@ -252,6 +253,41 @@ def test_a_new_run_goes_on_from_the_prior_of_another_codec(tmp_path: Path) -> No
     assert "--start" in facts["commands"][0]
 
 
+def test_a_new_run_goes_on_from_a_weights_file(tmp_path: Path) -> None:
+    run = PriorRun(Slopes(), TINY, tmp_path / "first", pictures(), pictures())
+    run.train(2)
+    file = tmp_path / "first.safetensors"
+    export(tmp_path / "first", Slopes().codewords(), ["some.tar"], file)
+    again = PriorRun(Slopes(), TINY, tmp_path / "again", pictures(), pictures(), start=file)
+    # Nothing is lost: it rounds to the file's own integers.
+    same = PriorWeights(integer_network(again.model), Slopes().fingerprint)
+    same.save(tmp_path / "same.safetensors")
+    assert (tmp_path / "same.safetensors").read_bytes() == file.read_bytes()
+    learned = again.train(2)
+    assert not torch.equal(learned["read.4.weight"], torch.zeros_like(learned["read.4.weight"]))
+    export(tmp_path / "again", Slopes().codewords(), ["some.tar"], tmp_path / "again.safetensors")
+    facts = json.loads((tmp_path / "again.json").read_text())
+    assert facts["start"]["fingerprint"] == PriorWeights.load(file).fingerprint.hex()
+    assert facts["start"]["steps"] == TINY.steps
+    assert "--start EARLIER/first.safetensors" in facts["commands"][0]
+
+
+def test_what_cannot_be_started_from_is_one_line(tmp_path: Path) -> None:
+    def start(path: Path, config: PriorConfig = TINY) -> None:
+        PriorRun(Slopes(), config, tmp_path / "again", pictures(), pictures(), start=path)
+
+    (tmp_path / "text.pt").write_text("nothing")
+    with pytest.raises(CodecError, match="cannot start from"):
+        start(tmp_path / "text.pt")
+    run = PriorRun(Slopes(), dataclasses.replace(TINY, steps=1), tmp_path, pictures(), pictures())
+    run.train()
+    export(tmp_path, Slopes().codewords(), ["some.tar"], tmp_path / "prior.safetensors")
+    with pytest.raises(CodecError, match="other sizes"):
+        start(tmp_path / "state.pt", dataclasses.replace(TINY, channels=24))
+    with pytest.raises(CodecError, match="another depth"):
+        start(tmp_path / "prior.safetensors", dataclasses.replace(TINY, depth=3))
+
+
 def test_a_step_on_real_maps(tmp_path: Path) -> None:
     config = dataclasses.replace(TINY, steps=1, crop=64, batch=1)
     run = PriorRun(few_rates(), config, tmp_path, [photograph(64, 80)], [photograph(64, 80)])
@@ -272,12 +308,20 @@ def test_command_trains_and_exports(tmp_path: Path) -> None:
     arguments = ["--data", str(tmp_path), "--validation", str(tmp_path), "--runs", str(tmp_path)]
     arguments += ["--weights", str(tmp_path / "codec.safetensors")]
     try:
-        main([*arguments, "--config", str(tmp_path / "tiny.toml")])
+        assert main([*arguments, "--config", str(tmp_path / "tiny.toml")]) == 0
     finally:
         torch.set_flush_denormal(False)
     prior = PriorWeights.load(tmp_path / "prior" / "prior.safetensors")
     assert prior.codec == fingerprint
     assert prior.network.sizes == {1: 16, 8: 2048}
+
+
+def test_bad_settings_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.toml").write_text("stpes = 1\n")
+    arguments = ["--data", "none", "--validation", "none", "--runs", str(tmp_path)]
+    assert main([*arguments, "--config", str(tmp_path / "bad.toml")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "bad.toml" in line and "stpes" in line
 
 
 @pytest.mark.parametrize("name", ["prior.toml", "prior-again.toml"])

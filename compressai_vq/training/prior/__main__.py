@@ -9,10 +9,12 @@ It goes on where it was interrupted when the command is run again, and ends by e
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
 
+from ...errors import CodecError
 from ...ladder_weights import LadderWeights
 from ...pretrained import pretrained_weights
 from ..photographs import load_photographs
@@ -25,21 +27,36 @@ _CONFIG = Path(__file__).parent / "configs" / "prior.toml"
 _ARCHITECTURE = "mao2024-vqgan-lite"
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Train and export; see the module's docstring."""
+def main(argv: list[str] | None = None) -> int:
+    """Train and export; see the module's docstring.  Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m compressai_vq.training.prior")
     parser.add_argument("--data", nargs="+", required=True, help="folders or tar files")
     parser.add_argument("--validation", nargs="+", required=True, help="not trained on")
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--weights", type=Path, help="of the codec; default: the packaged ones")
     parser.add_argument(
-        "--start", type=Path, metavar="STATE", help="state.pt of an earlier codec's prior"
+        "--start",
+        type=Path,
+        metavar="PRIOR",
+        help="of an earlier codec: state.pt of a run or .safetensors",
     )
     parser.add_argument("--config", type=Path, default=_CONFIG, help="default: the packaged one")
     parser.add_argument("--threads", type=int, default=0, help="default: all cores")
     parser.add_argument("--device", default="cpu", help="where training runs")
     parser.add_argument("-o", "--output", type=Path, help="default: prior.safetensors in the run")
     arguments = parser.parse_args(argv)
+    try:
+        _run(arguments)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on", file=sys.stderr)
+        return 130
+    except (CodecError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
@@ -59,4 +76,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

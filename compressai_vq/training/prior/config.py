@@ -6,6 +6,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...errors import CodecError
+
 
 @dataclass(frozen=True)
 class PriorConfig:
@@ -30,5 +32,13 @@ class PriorConfig:
 
     @classmethod
     def load(cls, path: str | Path) -> PriorConfig:
-        """Read a TOML file; unknown keys are a TypeError."""
-        return cls(**tomllib.loads(Path(path).read_text()))
+        """Read a TOML file.
+
+        Raises:
+            CodecError: when it cannot be read, or lacks settings or has unknown ones.
+        """
+        try:
+            return cls(**tomllib.loads(Path(path).read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            what = str(error).replace("PriorConfig.__init__()", "").strip()
+            raise CodecError(f"cannot read settings {path}: {what}") from error

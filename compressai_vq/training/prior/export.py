@@ -88,7 +88,7 @@ def _provenance(
     command += f" --data {' '.join(names)} --validation VALIDATION --runs RUNS"
     start = state.get("start")
     if start is not None:
-        command += " --config CONFIG --start EARLIER/prior/state.pt"
+        command += f" --config CONFIG --start EARLIER/{start.get('file', 'prior/state.pt')}"
     return {
         "fingerprint": fingerprint.hex(),
         "codec": state["fingerprint"],
@@ -96,8 +96,13 @@ def _provenance(
         "commands": [command],
         **_amounts(state, len(state["rates"])),
         "metrics": last,  # validation, bits an index
-        "start": None if start is None else _amounts(start, len(state["rates"])),
+        "start": _earlier(start, len(state["rates"])),
     }
+
+
+def _earlier(start: dict[str, Any] | None, rates: int) -> dict[str, Any] | None:
+    # A weights file's provenance has the amounts already.
+    return start if start is None or "file" in start else _amounts(start, rates)
 
 
 def _amounts(state: dict[str, Any], rates: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from .config import PriorConfig
 from .index_maps import IndexMaps
 from .masks import draw_masks
 from .model import PriorModel
+from .start import start_from
 
 
 class PriorRun:
@@ -35,8 +36,8 @@ class PriorRun:
         pictures: training photographs, uint8 (3, H, W).
         validation: photographs for the log.
         device: where training runs.
-        start: ``state.pt`` of another run, of the same sizes, whose averaged weights a new run
-            goes on from: a codec that was trained further has nearly the same index maps.
+        start: ``state.pt`` of another run or a prior's weights file, of the same sizes, that a
+            new run goes on from: a codec that was trained further has nearly the same index maps.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class PriorRun:
         self.commits: list[str] = []
         self.start: dict[str, Any] | None = None
         if start is not None and not (folder / "state.pt").exists():
-            self._go_on_from(start)
+            self.start = start_from(start, self.model)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
         self._prepare_validation(validation, frequencies)
         folder.mkdir(parents=True, exist_ok=True)
@@ -171,13 +172,6 @@ class PriorRun:
             row[f"saving_{rate + 1}"] = round(100 * (1 - bits / self.plain[rate]), 2)
         append_row(self.folder / "log.csv", row)
         print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
-
-    def _go_on_from(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        taken = {k: v for k, v in state["average"].items() if not k.startswith("codewords_")}
-        self.model.load_state_dict(taken, strict=False)
-        known = ("config", "step", "seconds", "commits", "fingerprint", "start")
-        self.start = {name: state[name] for name in known if name in state}
 
     def _save(self) -> None:
         state = {
