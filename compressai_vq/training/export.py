@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ..atomic_file import write_atomically
 from ..errors import CodecError
 from ..index_coder import IndexCoder
 from ..ladder_weights import LadderWeights
+from .config import PACKAGED, TrainingConfig
 from .log import read_rows
 from .photographs import load_photographs
 from .source_commit import source_commit
@@ -47,9 +49,9 @@ def export(
             kept, and where the encoder alone was trained, everything else comes from it.
 
     Raises:
-        CodecError: when there is no such stage to export, when it cannot have started from a
-            weights file, and when more than the encoder differs from ``start`` after a training
-            of the encoder alone.
+        CodecError: when there is no such stage to export, when ``start`` is not what it started
+            from, and when more than the encoder differs from ``start`` after a training of the
+            encoder alone.
     """
     done = [name for name in STAGES if (runs / name / "state.pt").exists()]
     if stage is None:
@@ -59,6 +61,7 @@ def export(
     if start is not None and stage == "cluster":
         raise CodecError("cluster starts from no weights file: export it without --start")
     state = torch.load(runs / stage / "state.pt", weights_only=True, map_location="cpu")
+    _check_start(stage, state.get("start"), start)
     # Counted with the weights as they are stored.
     average = {name: value.half().float() for name, value in state["average"].items()}
     stages = STAGES[: STAGES.index(stage) + 1] if start is None else (stage,)
@@ -87,6 +90,20 @@ def export(
     fingerprint = weights.save(output)
     _write_facts(output, provenance(runs, stages, data, fingerprint, calibration, start))
     return weights
+
+
+def _check_start(stage: str, recorded: str | None, start: Path | None) -> None:
+    """Make sure that a stage started from this file; runs of old have not recorded it."""
+    if recorded is None:
+        return
+    if start is None:
+        if recorded:
+            raise CodecError(
+                f"{stage} started from a weights file, {recorded[:16]}: name it by --start"
+            )
+    elif LadderWeights.load(start).fingerprint.hex() != recorded:
+        known = f"from weights {recorded[:16]}" if recorded else "from the stage before"
+        raise CodecError(f"{stage} did not start from {start} but {known}: change --start")
 
 
 def with_encoder(start: LadderWeights, average: dict[str, Tensor]) -> LadderWeights:
@@ -142,13 +159,15 @@ def provenance(
         start: weights that the first stage started from; what is known of them goes before.
     """
     shards = " ".join(Path(path).name for path in data)
-    command = "compressai-vq train"
+    # Not into the earlier weights' folder, where a stage of that name may have been run.
+    folder = "RUNS" if start is None else "LATER"
+    common = f"--data {shards} --runs {folder}"
     commands = [
-        f"{command} {stage} --data {shards} --runs RUNS"
-        + ("" if stage == "cluster" else " --validation VALIDATION")
+        f"compressai-vq train {stage} {common}"
+        + ("" if stage == "cluster" else f" --validation VALIDATION{_settings(runs, stage)}")
         for stage in stages
     ]
-    last = f"{command} export --of {stages[-1]} --data {shards} --runs RUNS"
+    last = f"compressai-vq train export --of {stages[-1]} {common}"
     output = "WEIGHTS.safetensors" if start is None else "BETTER.safetensors"
     earlier: dict[str, Any] = {"commands": [], "stages": {}}
     if start is not None:
@@ -168,6 +187,26 @@ def provenance(
         "exported_by": source_commit(),
         "stages": described,
     }
+
+
+def _settings(runs: Path, stage: str) -> str:
+    """The argument that names a stage's settings: one of the package's files, or another."""
+    path = runs / stage / "state.pt"
+    if not path.exists():
+        return ""
+    state = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+    own = f"{stage}.toml"
+    names = sorted((path.name for path in PACKAGED.glob("*.toml")), key=lambda name: name != own)
+    for name in names:
+        if name != "cluster.toml" and state["config"] == _at_the_end(
+            TrainingConfig.load(PACKAGED / name)
+        ):
+            return "" if name == own else f" --config compressai_vq/training/configs/{name}"
+    return " --config CONFIG"
+
+
+def _at_the_end(config: TrainingConfig) -> dict[str, Any]:
+    return asdict(config.at(config.steps - 1))
 
 
 def another_name(stage: str, taken: Container[str]) -> str:

@@ -65,7 +65,7 @@ def launch(arguments: argparse.Namespace) -> None:
     folder = arguments.runs / stage
     done = steps_done(folder)
     settings = config.at(done)
-    model = _start(stage, settings, arguments.runs, arguments.start)
+    model, start = _start(stage, settings, arguments.runs, arguments.start)
     pictures = _photographs(arguments.data, config.smallest_side)
     try:
         validation = _photographs(arguments.validation, _VALIDATION_SIDE)
@@ -73,13 +73,13 @@ def launch(arguments: argparse.Namespace) -> None:
         validation = _photographs(arguments.validation, config.smallest_side)
     while True:
         until = config.next_phase(done)
-        run = TrainingRun(model, settings, folder, pictures, validation, fabric)
+        run = TrainingRun(model, settings, folder, pictures, validation, fabric, start)
         run.train(arguments.save_every, until)
         if until >= config.steps:
             return
         # As if it had been interrupted there and taken up with other settings.
         done, settings = until, config.at(until)
-        model = _start(stage, settings, arguments.runs, arguments.start)
+        model, _ = _start(stage, settings, arguments.runs, arguments.start)
 
 
 def make_fabric(accelerator: str, devices: int, nodes: int) -> Fabric:
@@ -97,19 +97,23 @@ def make_fabric(accelerator: str, devices: int, nodes: int) -> Fabric:
     return fabric
 
 
-def _start(stage: str, config: TrainingConfig, runs: Path, weights: Path | None) -> Ladder:
+def _start(
+    stage: str, config: TrainingConfig, runs: Path, path: Path | None
+) -> tuple[Ladder, str]:
+    """What a stage starts from, and the fingerprint if that is a weights file."""
     if stage == "pretrain":
-        if weights is not None:
+        if path is not None:
             raise CodecError("pretrain starts from nothing: --start is for later stages")
-        return pretrain_model(config)
-    if weights is not None:
-        state = state_of_weights(
-            LadderWeights.load(weights), config.positions / len(config.qualities)
-        )
+        return pretrain_model(config), ""
+    fingerprint = ""
+    if path is not None:
+        weights = LadderWeights.load(path)
+        fingerprint = weights.fingerprint.hex()
+        state = state_of_weights(weights, config.positions / len(config.qualities))
     else:
         state = previous_state(runs, stage)
     torch.manual_seed(config.seed)
-    return model_of(state, config.decay, config.qualities, config.grain)
+    return model_of(state, config.decay, config.qualities, config.grain), fingerprint
 
 
 def _photographs(sources: list[str], min_side: int) -> list[torch.Tensor]:

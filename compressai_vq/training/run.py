@@ -54,6 +54,8 @@ class TrainingRun:
         pictures: training photographs, uint8 (3, H, W).
         validation: photographs of which the first 32 give the logged LPIPS.
         fabric: devices and precision; one CPU process when left out.
+        start: fingerprint of the weights file that the stage starts from, in hexadecimal, for
+            the record; empty where it starts from the stage before.
     """
 
     def __init__(
@@ -64,7 +66,9 @@ class TrainingRun:
         pictures: list[Tensor],
         validation: list[Tensor],
         fabric: Fabric | None = None,
+        start: str = "",
     ) -> None:
+        self.start = start
         self.fabric = fabric or single_process()
         device = self.fabric.device
         self.model = model.to(device)
@@ -246,6 +250,7 @@ class TrainingRun:
             "generator": self.generator.get_state(),
             "commits": self.commits,
             "changes": self.changes,
+            "start": self.start,
         }
         if self.adversary:
             state["adversary"] = self.adversary.state()
@@ -267,6 +272,8 @@ class TrainingRun:
         self.generator.set_state(state["generator"])
         self.commits = state.get("commits", [])
         self.changes = state.get("changes", [])
+        # A run goes on from its own state, whatever weights its command names by now.
+        self.start = state.get("start", self.start)
         changed = {k: v for k, v in asdict(self.config).items() if state["config"].get(k) != v}
         if changed:
             self.changes.append({"step": self.step, **changed})

@@ -156,7 +156,7 @@ def test_an_imported_checkpoint_is_fine_tuned_and_exported(folder: Path, tmp_pat
     start = ["--start", str(weights), "--validation", str(folder), "--config", str(config)]
     assert main(["train", "finetune", *runs, *start]) == 0
     output = tmp_path / "tuned.safetensors"
-    assert main(["train", "export", *runs, "-o", str(output)]) == 0
+    assert main(["train", "export", *runs, *start[:2], "-o", str(output)]) == 0
     tuned, before = LadderWeights.load(output), LadderWeights.load(weights)
     assert (tuned.architecture, tuned.qualities) == ("mao2024-vqgan", [quality])
     quant = "encoder.quant_conv.weight"
@@ -215,13 +215,21 @@ def test_a_stage_goes_on_from_a_weights_file(folder: Path, tmp_path: Path) -> No
     for name in ("encoder.stem.weight", "decoder.stem.weight"):
         assert not torch.equal(before.tensors[name], after.tensors[name]), name
     facts = json.loads(output.with_suffix(".json").read_text())
-    assert facts["commands"][0] == "earlier" and "--start-from" in facts["commands"][1]
+    assert facts["commands"][0] == "earlier"
+    assert all("--runs LATER" in line for line in facts["commands"][1:])
+    assert "--config CONFIG --start-from WEIGHTS.safetensors" in facts["commands"][1]
     assert {name: stage.get("steps") for name, stage in facts["stages"].items()} == {
         "cluster": None, "finetune": 1, "finetune 2": 2
     }  # fmt: skip
+    output.unlink()
+    # Only with the weights that it started from.
+    assert main(["train", "export", *runs, "-o", str(output)]) == 2
+    untrained_weights(1).save(tmp_path / "others.safetensors")
+    others = ["--start-from", str(tmp_path / "others.safetensors")]
+    assert main(["train", "export", *runs, *others, "-o", str(output)]) == 2
+    assert not output.exists()
     (tmp_path / "runs" / "cluster").mkdir()
     (tmp_path / "runs" / "cluster" / "state.pt").touch()
-    output.unlink()
     assert main(["train", "export", *runs, *start, "--of", "cluster", "-o", str(output)]) == 2
     assert not output.exists()
 
