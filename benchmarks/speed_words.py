@@ -106,4 +106,6 @@ def _notes(report: dict[str, Any]) -> str:
     vvc = next((size for key, size in sizes.items() if _bare(key) == "vvc"), None)
     if vvc is not None:
         notes.append(f"VVC's file has {vvc} bytes, ours {sizes['lite']} by frequencies.")
+    if "fingerprint" in report:
+        notes.append(f"Weights `{report['fingerprint'][:16]}`.")
     return " ".join(notes)

@@ -28,7 +28,6 @@ def test_every_block_is_used() -> None:
         "kodak/mao2024-vqgan-lite-refined.json",
         "clic2025-8/mao2024-vqgan-lite-refined.json",
         "speed.json",
-        "speed-fp32.json",
         "refinement-steps.json",
     ],
 )

@@ -100,5 +100,5 @@ def test_bad_settings_are_named(tmp_path: Path, text: str, message: str) -> None
 
 
 def test_packaged_settings_are_good() -> None:
-    for stage in ("pretrain", "finetune", "adversarial"):
+    for stage in ("pretrain", "finetune", "adversarial", "larger"):
         assert TrainingConfig.packaged(stage).steps > 0
