@@ -49,6 +49,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--of", dest="exported", choices=STAGES[1:-1], help="which stage to export (default: last)"
     )
+    parser.add_argument(
+        "--blend",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="of export: share of what was trained, the rest being --start's weights (default: 1)",
+    )
     parser.add_argument("-o", "--output", type=Path, help="of export: .safetensors file")
     parser.set_defaults(run=run)
 

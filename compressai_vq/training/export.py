@@ -25,7 +25,7 @@ from .config import PACKAGED, TrainingConfig
 from .log import read_rows
 from .photographs import load_photographs
 from .source_commit import source_commit
-from .stages import STAGES, model_of
+from .stages import STAGES, model_of, state_of_weights
 from .usage import count_usage
 
 
@@ -36,6 +36,7 @@ def export(
     stage: str | None = None,
     pictures: int = 2000,
     start: Path | None = None,
+    blend: float = 1.0,
 ) -> LadderWeights:
     """Count frequencies on training photographs and write weights and provenance.
 
@@ -47,12 +48,19 @@ def export(
         pictures: how many photographs are counted on.
         start: the weights file that the stage started from, if it did: what is known of it is
             kept, and where the encoder alone was trained, everything else comes from it.
+        blend: share of the trained weights, above 0 and at most 1; the rest is ``start``'s.  What
+            was learned on other pictures than before then costs less of what was known before
+            (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models").
 
     Raises:
         CodecError: when there is no such stage to export, when ``start`` is not what it started
             from, and when more than the encoder differs from ``start`` after a training of the
-            encoder alone.
+            encoder alone; when there is nothing to blend with.
     """
+    if not 0 < blend <= 1:
+        raise CodecError(f"--blend is above 0 and at most 1, not {blend:g}")
+    if blend < 1 and start is None:
+        raise CodecError("--blend needs --start, the weights to blend with")
     done = [name for name in STAGES if (runs / name / "state.pt").exists()]
     if stage is None:
         stage = done[-1] if done else "finetune"
@@ -63,12 +71,13 @@ def export(
     state = torch.load(runs / stage / "state.pt", weights_only=True, map_location="cpu")
     _check_start(stage, state.get("start"), start)
     # Counted with the weights as they are stored.
-    average = {name: value.half().float() for name, value in state["average"].items()}
+    average = blended(state["average"], start, blend)
+    average = {name: value.half().float() for name, value in average.items()}
     stages = STAGES[: STAGES.index(stage) + 1] if start is None else (stage,)
     if start is not None and state["config"].get("train") == "encoder":
         weights = with_encoder(LadderWeights.load(start), average)
         fingerprint = weights.save(output)
-        facts = provenance(runs, stages, data, fingerprint, weights.calibration, start)
+        facts = provenance(runs, stages, data, fingerprint, weights.calibration, start, blend)
         _write_facts(output, facts)
         return weights
     model = model_of(average, 0.0)
@@ -88,8 +97,19 @@ def export(
     architecture = "mao2024-vqgan" if taming else "mao2024-vqgan-lite"
     weights = LadderWeights(architecture, calibration, tensors)
     fingerprint = weights.save(output)
-    _write_facts(output, provenance(runs, stages, data, fingerprint, calibration, start))
+    _write_facts(output, provenance(runs, stages, data, fingerprint, calibration, start, blend))
     return weights
+
+
+def blended(average: dict[str, Tensor], start: Path | None, blend: float) -> dict[str, Tensor]:
+    """A run's averaged weights and those that it started from, as shares of 1."""
+    if start is None or blend == 1:
+        return average
+    before = state_of_weights(LadderWeights.load(start), 1.0)
+    return {
+        name: torch.lerp(before[name], value.float(), blend) if name in before else value
+        for name, value in average.items()
+    }
 
 
 def _check_start(stage: str, recorded: str | None, start: Path | None) -> None:
@@ -147,6 +167,7 @@ def provenance(
     fingerprint: bytes,
     calibration: str,
     start: Path | None = None,
+    blend: float = 1.0,
 ) -> dict[str, Any]:
     """Where weights come from: commands, commits, data, and each stage's last figures.
 
@@ -157,6 +178,7 @@ def provenance(
         fingerprint: of the weights.
         calibration: of their frequencies.
         start: weights that the first stage started from; what is known of them goes before.
+        blend: share of the trained weights; the rest is ``start``'s.
     """
     shards = " ".join(Path(path).name for path in data)
     # Not into the earlier weights' folder, where a stage of that name may have been run.
@@ -173,6 +195,7 @@ def provenance(
     if start is not None:
         commands = [f"{line} --start-from WEIGHTS.safetensors" for line in commands]
         last += " --start-from WEIGHTS.safetensors"
+        last += "" if blend == 1 else f" --blend {blend:g}"
         if start.with_suffix(".json").exists():
             earlier = json.loads(start.with_suffix(".json").read_text())
     described = dict(earlier["stages"])
@@ -186,6 +209,7 @@ def provenance(
         "commands": [*earlier["commands"], *commands, f"{last} -o {output}"],
         "exported_by": source_commit(),
         "stages": described,
+        **({} if blend == 1 else {"blend": blend}),  # share of the last stage
     }
 
 

@@ -46,6 +46,7 @@ def launch(arguments: argparse.Namespace) -> None:
             arguments.output,
             arguments.exported,
             start=arguments.start,
+            blend=arguments.blend,
         )
         return
     if arguments.stage == "cluster":

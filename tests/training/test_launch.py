@@ -221,7 +221,21 @@ def test_a_stage_goes_on_from_a_weights_file(folder: Path, tmp_path: Path) -> No
     assert {name: stage.get("steps") for name, stage in facts["stages"].items()} == {
         "cluster": None, "finetune": 1, "finetune 2": 2
     }  # fmt: skip
+    # A share of it.
+    half = tmp_path / "half.safetensors"
+    assert main(["train", "export", *runs, *start, "--blend", "0.5", "-o", str(half)]) == 0
+    both = LadderWeights.load(half)
+    for name in ("encoder.stem.weight", "decoder.stem.weight", "codebooks.9"):
+        mean = (before.tensors[name].float() + after.tensors[name].float()) / 2
+        assert torch.allclose(both.tensors[name].float(), mean, atol=1e-3, rtol=1e-3), name
+        assert not torch.equal(both.tensors[name], after.tensors[name]), name
+    facts = json.loads(half.with_suffix(".json").read_text())
+    assert facts["blend"] == 0.5 and "--blend 0.5 -o" in facts["commands"][-1]
+    for share in ("0", "1.5"):
+        more = ["--blend", share, "-o", str(output)]
+        assert main(["train", "export", *runs, *start, *more]) == 2
     output.unlink()
+    assert main(["train", "export", *runs, "--blend", "0.5", "-o", str(output)]) == 2
     # Only with the weights that it started from.
     assert main(["train", "export", *runs, "-o", str(output)]) == 2
     untrained_weights(1).save(tmp_path / "others.safetensors")
