@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.codecs import BY_PRIOR, OURS, REFINED
+from benchmarks.enlarged import enlarged_table
 from benchmarks.environment import ROOT
 from benchmarks.lattice import lattice_table
 from benchmarks.loss_words import fuzz_sentence, loss_table, netem_sentence
@@ -248,6 +249,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "prior": prior,
     "refined": refined,
     "refinement_steps": told("refinement-steps.json", steps_table),
+    "enlarged": told("enlarged.json", enlarged_table),
     "surroundings": told("surroundings.json", surroundings_table),
     "loss": told("loss.json", loss_table),
     "netem": told("netem.json", netem_sentence),

@@ -27,7 +27,6 @@ def test_every_block_is_used() -> None:
         "kodak/mao2024-vqgan-lite.json",
         "kodak/mao2024-vqgan-lite-refined.json",
         "clic2025-8/mao2024-vqgan-lite-refined.json",
-        "speed.json",
         "refinement-steps.json",
     ],
 )
