@@ -24,6 +24,7 @@ from torch import Tensor
 from benchmarks.codecs import OURS
 from benchmarks.earlier_commit import code_of
 from benchmarks.environment import ROOT
+from benchmarks.first_photographs import first_photographs
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.codings import FREQUENCIES
 from compressai_vq.errors import CodecError
@@ -32,7 +33,6 @@ from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.machine import describe_machine
 from compressai_vq.metrics.picture_metrics import PictureMetrics
 from compressai_vq.pretrained import pretrained_weights
-from compressai_vq.training.photographs import load_photographs
 
 RESULTS = ROOT / "benchmarks" / "results" / "enlarged.json"
 SIDE = 304  # of what is taken of a photograph
@@ -49,11 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     arguments = parser.parse_args(argv)
     try:
-        if not Path(arguments.source).exists():
-            raise CodecError(f"{arguments.source}: no such folder or tar")
-        if arguments.images < 1:
-            raise CodecError(f"{arguments.images} images: 1 or more are needed")
-        pictures = load_photographs([arguments.source], SIDE)[: arguments.images]
+        pictures = first_photographs(arguments.source, SIDE, arguments.images)
         with tempfile.TemporaryDirectory() as name:
             earlier = code_of(arguments.against, Path(name).resolve())
             before = LadderWeights.load(earlier.weights)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from benchmarks.codecs import OURS
 from benchmarks.environment import ROOT
+from benchmarks.first_photographs import first_photographs
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.codings import FREQUENCIES
 from compressai_vq.errors import CodecError
@@ -31,7 +32,7 @@ from compressai_vq.file_codec import FileCodec
 from compressai_vq.machine import describe_machine
 from compressai_vq.metrics.picture_metrics import PictureMetrics
 from compressai_vq.pretrained import pretrained_weights
-from compressai_vq.training.photographs import load_photographs, mirrored_region
+from compressai_vq.training.photographs import mirrored_region
 
 RESULTS = ROOT / "benchmarks" / "results" / "surroundings.json"
 SIDE = 320  # of what is taken of a photograph
@@ -49,11 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     arguments = parser.parse_args(argv)
     try:
-        if not Path(arguments.source).exists():
-            raise CodecError(f"{arguments.source}: no such folder or tar")
-        if arguments.images < 1:
-            raise CodecError(f"{arguments.images} images: 1 or more are needed")
-        pictures = load_photographs([arguments.source], SIDE)[: arguments.images]
+        pictures = first_photographs(arguments.source, SIDE, arguments.images)
         report = {"source": Path(arguments.source).name, **measure(pictures)}
     except (CodecError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

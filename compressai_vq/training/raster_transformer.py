@@ -32,6 +32,7 @@ from ..ladder_weights import LadderWeights
 from ..precision import autocast
 from ..pretrained import pretrained_weights
 from ..prior.raster_transformer import GPT, RasterTransformer, logits_at, new_gpt
+from .exit_code import exit_code
 from .log import append_row, read_rows
 from .photographs import load_photographs
 from .prior.index_maps import IndexMaps
@@ -324,15 +325,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="default: all cores")
     parser.add_argument("-o", "--output", type=Path, required=True, help="safetensors file")
     arguments = parser.parse_args(argv)
-    try:
-        _run(arguments)
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on", file=sys.stderr)
-        return 130
-    except (CodecError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: _run(arguments))
 
 
 def _run(arguments: argparse.Namespace) -> None:

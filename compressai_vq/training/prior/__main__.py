@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
-from ...errors import CodecError
 from ...ladder_weights import LadderWeights
 from ...pretrained import pretrained_weights
+from ..exit_code import exit_code
 from ..photographs import load_photographs
 from .config import PriorConfig
 from .export import export
@@ -45,15 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help="where training runs")
     parser.add_argument("-o", "--output", type=Path, help="default: prior.safetensors in the run")
     arguments = parser.parse_args(argv)
-    try:
-        _run(arguments)
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on", file=sys.stderr)
-        return 130
-    except (CodecError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: _run(arguments))
 
 
 def _run(arguments: argparse.Namespace) -> None:
