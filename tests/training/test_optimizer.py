@@ -80,7 +80,9 @@ def test_a_run_goes_on_in_another_layout(channels_last: bool) -> None:
                 q.data.copy_(p.data)
             optimizers[1].load_state_dict(copy.deepcopy(optimizers[0].state_dict()))
     for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
-        assert torch.allclose(a, b, atol=1e-5)
+        # Muon's matrix products are in bf16 where that is fast; updates in a wrong order are
+        # wrong by 1e-2.
+        assert torch.allclose(a, b, atol=3e-4)
 
 
 def test_a_matrix_is_a_view_of_its_filters() -> None:
