@@ -69,13 +69,14 @@ def export(
     if start is not None and stage == "cluster":
         raise CodecError("cluster starts from no weights file: export it without --start")
     state = torch.load(runs / stage / "state.pt", weights_only=True, map_location="cpu")
-    _check_start(stage, state.get("start"), start)
+    before = None if start is None else LadderWeights.load(start)
+    _check_start(stage, state.get("start"), before)
     # Counted with the weights as they are stored.
-    average = blended(state["average"], start, blend)
+    average = state["average"] if before is None else blended(state["average"], before, blend)
     average = {name: value.half().float() for name, value in average.items()}
     stages = STAGES[: STAGES.index(stage) + 1] if start is None else (stage,)
-    if start is not None and state["config"].get("train") == "encoder":
-        weights = with_encoder(LadderWeights.load(start), average)
+    if before is not None and state["config"].get("train") == "encoder":
+        weights = with_encoder(before, average)
         fingerprint = weights.save(output)
         facts = provenance(runs, stages, data, fingerprint, weights.calibration, start, blend)
         _write_facts(output, facts)
@@ -101,29 +102,25 @@ def export(
     return weights
 
 
-def blended(average: dict[str, Tensor], start: Path | None, blend: float) -> dict[str, Tensor]:
-    """A run's averaged weights and those that it started from, as shares of 1."""
-    if start is None or blend == 1:
+def blended(average: dict[str, Tensor], before: LadderWeights, share: float) -> dict[str, Tensor]:
+    """A share of a run's averaged weights, and for the rest those that it started from."""
+    if share == 1:
         return average
-    before = state_of_weights(LadderWeights.load(start), 1.0)
+    rest = state_of_weights(before, 1.0)
     return {
-        name: torch.lerp(before[name], value.float(), blend) if name in before else value
+        name: torch.lerp(rest[name], value.float(), share) if name in rest else value
         for name, value in average.items()
     }
 
 
-def _check_start(stage: str, recorded: str | None, start: Path | None) -> None:
-    """Make sure that a stage started from this file; runs of old have not recorded it."""
-    if recorded is None:
+def _check_start(stage: str, recorded: str | None, before: LadderWeights | None) -> None:
+    """Make sure that a stage started from these weights; runs of old have not recorded it."""
+    named = "" if before is None else before.fingerprint.hex()
+    if recorded is None or recorded == named:
         return
-    if start is None:
-        if recorded:
-            raise CodecError(
-                f"{stage} started from a weights file, {recorded[:16]}: name it by --start"
-            )
-    elif LadderWeights.load(start).fingerprint.hex() != recorded:
-        known = f"from weights {recorded[:16]}" if recorded else "from the stage before"
-        raise CodecError(f"{stage} did not start from {start} but {known}: change --start")
+    known = f"weights {recorded[:16]}" if recorded else "the stage before"
+    other = f"weights {named[:16]}" if named else "the stage before"
+    raise CodecError(f"{stage} started from {known}, not from {other}: change --start")
 
 
 def with_encoder(start: LadderWeights, average: dict[str, Tensor]) -> LadderWeights:

@@ -35,6 +35,18 @@ def test_results_are_those_of_the_shipped_weights(name: str) -> None:
     assert report["fingerprint"] == json.loads(WEIGHTS.read_text())["fingerprint"]
 
 
+@pytest.mark.parametrize("name", ["speed", "speed-fp32"])
+def test_speeds_say_which_weights_they_are_of(name: str) -> None:
+    # They need two kinds of machine and are the networks', so that earlier weights' may stay.
+    report = json.loads((RESULTS / f"{name}.json").read_text())
+    (block,) = re.findall(
+        rf"<!-- figures {name.replace('-', '_')} -->(.*?)<!-- end -->",
+        (ROOT / "README.md").read_text(),
+        re.DOTALL,
+    )
+    assert f"Weights `{report['fingerprint'][:16]}`" in block
+
+
 def test_figures_are_what_a_ladder_of_rates_promises() -> None:
     results = json.loads((RESULTS / "kodak/mao2024-vqgan-lite.json").read_text())["results"]
     rates, pixels, header = results["bpp"], 768 * 512, 16

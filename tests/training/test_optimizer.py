@@ -10,6 +10,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from compressai_vq.errors import CodecError
+from compressai_vq.precision import for_training
 from compressai_vq.training.optimizer import MuonAndAdamW, as_matrix, make_optimizer
 
 
@@ -81,8 +82,9 @@ def test_a_run_goes_on_in_another_layout(channels_last: bool) -> None:
             optimizers[1].load_state_dict(copy.deepcopy(optimizers[0].state_dict()))
     for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
         # Muon's matrix products are in bf16 where that is fast; updates in a wrong order are
-        # wrong by 1e-2.
-        assert torch.allclose(a, b, atol=3e-4)
+        # wrong by 8e-3.
+        exact = for_training("cpu") == "32-true"
+        assert torch.allclose(a, b, atol=1e-5 if exact else 3e-4)
 
 
 def test_a_matrix_is_a_view_of_its_filters() -> None:
