@@ -19,6 +19,7 @@ from .index_coder import IndexCoder
 from .networks.memory_layout import like_weights
 from .picture import from_unit
 from .prior.coder import PriorCoder
+from .prior.neighbour_bits import neighbour_bits
 from .prior.network import PriorNetwork
 from .rates import LADDER, STRIDE
 from .tiles import Region
@@ -234,6 +235,27 @@ class VQGANCodec(CompressionModel):
         coder = self._prior_coder()
         maps = [coder.decode(string, *shape, self.rate) for string in strings]
         return torch.stack(maps).to(device)
+
+    def expected_bits(self, indices: Tensor, coding: str | None = None) -> Tensor:
+        """About what every codeword would cost at every position of an index map (h, w).
+
+        By the frequencies, or by the prior, which looks at the indices around the position.
+
+        Args:
+            indices: integers in [0, K).
+            coding: as for :meth:`write`.
+
+        Returns:
+            Bits, fp32 (h, w, K), on the codec's device.
+
+        Raises:
+            CodecError: when there is no prior to code with.
+        """
+        device = self.codebook.weight.device
+        if (coding or self.coding) == FREQUENCIES:
+            everything = torch.arange(len(self.codebook.weight), device=device)
+            return -self.index_coder(everything).log2().expand(*indices.shape, -1)
+        return neighbour_bits(self._prior_coder().network, indices, self.rate).to(device)
 
     def _prior_coder(self) -> PriorCoder:
         if self.prior is None:

@@ -118,7 +118,7 @@ class FileCodec:
         if refinement is None:
             indices = codec.encode(picture[None].to(self.device))
         else:
-            indices = refinement.indices(codec, picture)[None]
+            indices = refinement.indices(codec, picture, self.coding)[None]
         (payload,) = codec.write(indices, self.coding)
         return Container(
             self.weights.architecture,

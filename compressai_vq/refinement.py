@@ -2,18 +2,23 @@
 
 ::
 
-    latent ──► nearest codewords ──► decoder ──► picture ──► LPIPS, DISTS, L1 against original
-      ▲                                                        │
-      └──────────────── Adam, by the gradient at the codewords ┘
+    latent ──► shares of all    ──► mean   ──► decoder ──► picture ──► LPIPS, DISTS, L1 against
+      codewords, by distance     codeword                              the original, plus bits
+      ▲                                                                  │
+      └──────────────────── Adam, by the gradient at the shares ◄────────┘
 
 The encoder cannot know what the decoder will make of a codeword beside its neighbours; here
-the decoder is asked.  The latent takes a step along the gradient that arrives at the codewords
-(straight through the choice of the nearest, as in training: van den Oord et al., 2017), the
-nearest codewords are chosen anew, and so on, by ever shorter steps; the last indices are kept.
+the decoder is asked.  At every position each codeword has a share, the nearest the largest;
+the decoder is given their mean, and the shares are learned for this one picture while a falling
+temperature makes the largest all there is.  Bits are part of what is minimised: those that the
+coder would need for each codeword there, by the frequencies or by the index prior.
+
 Only the indices change: files are as any others, and decode as fast.
 
 Tuning what is sent for one picture through a fixed decoder is known from learned codecs with
-scalar latents (Campos et al., 2019, arXiv 1908.08988; Yang et al., 2020, arXiv 2006.04240).
+scalar latents (Campos et al., 2019, arXiv 1908.08988); that a choice which grows discrete by
+annealing beats straight-through gradients there is from Yang et al., 2020 (arXiv 2006.04240).
+Here shares are annealed without noise.
 """
 
 from __future__ import annotations
@@ -39,16 +44,25 @@ from .precision import prefers_bf16
 from .rates import STRIDE
 from .tiles import Tile, tiles, whole
 
-STEPS = 16
+STEPS = 32
 """More steps go on to gain, ever less."""
 
-_VGG_EVERY = 4  # steps: VGG16 takes several times as long as the decoder and AlexNet
+_VGG_EVERY = 8  # steps: VGG16 takes several times as long as the decoder and AlexNet
+_VGG_LAST = 3  # steps before the end, where the picture is nearly the final one
+_BITS_EVERY = 4  # steps: the map changes slowly
 
-# Chosen on validation photographs.  A step that moves most latents past half the way to
-# another codeword changes all of the map at once, and the gradient tells nothing of that.
-_STEP = 0.15  # of the codewords' standard deviation, at first
+# All of these were chosen on validation photographs.
+_COLDEST = 0.03  # the last temperature; the first is 1, where logits are distances in units of
+# the mean one to the nearest codeword
+_STEP = 0.2  # of the logits, at first
 _LAST_STEP = 0.1  # of the first
 _BETAS = (0.5, 0.99)
+_EPSILON = 2.6e-5  # of Adam, for the gradients of one position
+
+# What a bit for each position may cost in distance: about half of what the next codebook brings
+# for it, so that it is 0.05 for 8 codewords and 0.01 for 2048.
+_BIT = 0.1
+_CHEAPER = 0.29  # ...times K to the minus this
 
 WINDOW = 48
 """Side in positions (768 pixels) of what is refined at once: it bounds memory to about 3 GB."""
@@ -62,8 +76,8 @@ class Refinement:
     """Refines the indices of pictures; several threads may use one.
 
     Args:
-        steps: of the latent; 0 leaves the nearest codewords. Every fourth one asks VGG16 too,
-            the first of them among these.
+        steps: of the shares; 0 leaves the nearest codewords. Every eighth one asks VGG16 too,
+            the third from the last among these.
         device: where the metrics' networks run: the codecs' own.
         allow_download: whether a backbone may be fetched when the cache has none.
 
@@ -93,7 +107,7 @@ class Refinement:
             else:
                 freeze_convolutions(self._nets["lpips"])
 
-    def indices(self, codec: VQGANCodec, picture: Tensor) -> Tensor:
+    def indices(self, codec: VQGANCodec, picture: Tensor, coding: str | None = None) -> Tensor:
         """The refined index map of a picture.
 
         Large pictures are refined window by window, each with the indices around it held
@@ -102,9 +116,13 @@ class Refinement:
         Args:
             codec: made ready for inference.
             picture: uint8 (3, H, W).
+            coding: how the indices will be written; by default the codec's own way.
 
         Returns:
             int64 (h, w), on the codec's device.
+
+        Raises:
+            CodecError: when ``coding`` wants a prior that the codec does not have.
         """
         device = codec.codebook.weight.device
         indices = codec.encode(picture[None].to(device))[0]
@@ -116,33 +134,61 @@ class Refinement:
         with torch.inference_mode(False), torch.enable_grad():
             indices = indices.clone()
             for tile in tiles(area, side, _MARGIN, area):
-                indices[tile.inner.slices()] = self._window(codec, picture, indices, tile)
+                found = self._window(codec, picture, indices, tile, coding)
+                indices[tile.inner.slices()] = found
         return indices
 
-    def _window(self, codec: VQGANCodec, picture: Tensor, indices: Tensor, tile: Tile) -> Tensor:
+    def _window(
+        self,
+        codec: VQGANCodec,
+        picture: Tensor,
+        indices: Tensor,
+        tile: Tile,
+        coding: str | None,
+    ) -> Tensor:
         """The refined indices of one window of a map (h, w)."""
         inner, outer = tile
-        weight = codec.codebook.weight
-        inside = (..., *inner.slices(inside=outer))
+        weight = codec.codebook.weight.detach()
+        inside = inner.slices(inside=outer)
         pixels = (..., *inner.grown(_MARGIN // 2, outer).slices(inside=outer, scale=STRIDE))
         part = to_unit(picture[(..., *outer.slices(scale=STRIDE))]).to(weight.device)
         height, width = part.shape[-2:]
         objective = _Objective(self._nets, part[pixels], codec)
+        map_of_part = indices[outer.slices()].clone()
+        around = codec.codebook.lookup(map_of_part[None]).detach()
         with torch.no_grad():
-            latent = codec.latent(part).float()[inside].clone()
-            codewords = codec.codebook.lookup(indices[outer.slices()][None]).clone()
-        optimizer = torch.optim.Adam([latent], lr=_STEP * weight.std().item(), betas=_BETAS)
+            latent = codec.latent(part).float()[(..., *inside)]
+        logits = _closeness(latent[0].permute(1, 2, 0), weight).requires_grad_()
+        optimizer = torch.optim.Adam([logits], _STEP, _BETAS, _EPSILON)
         shorter = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, _LAST_STEP, self.steps)
+        per_bit = _BIT * len(weight) ** -_CHEAPER
+        positions = inner.height * inner.width
         for step in range(self.steps):
-            with torch.no_grad():
-                codewords[inside] = codec.codebook.lookup(codec.codebook.quantize(latent))
-            codewords = codewords.detach().requires_grad_()
+            if step % _BITS_EVERY == 0:
+                map_of_part[inside] = logits.detach().argmax(-1)
+                bits = codec.expected_bits(map_of_part, coding)[inside]
+            temperature = _COLDEST ** (step / max(self.steps - 1, 1))
+            shares = torch.softmax(logits / temperature, -1)
+            codewords = around.clone()
+            codewords[(..., *inside)] = (shares @ weight).permute(2, 0, 1)
             x_hat = codec.image(codewords, (outer.top, outer.left))[..., :height, :width]
-            loss = objective(x_hat[pixels], step % _VGG_EVERY == 0)
-            latent.grad = torch.autograd.grad(loss, codewords)[0][inside]
+            by_all = (self.steps - step) % _VGG_EVERY == _VGG_LAST
+            loss = objective(x_hat[pixels], by_all)
+            loss = positions * loss + per_bit * (shares * bits).sum()
+            (logits.grad,) = torch.autograd.grad(loss, logits)
             optimizer.step()
             shorter.step()
-        return codec.codebook.quantize(latent)[0]
+        return logits.detach().argmax(-1)
+
+
+def _closeness(latents: Tensor, codewords: Tensor) -> Tensor:
+    """Logits (h, w, K) of latents (h, w, D): minus the squared distances to codewords (K, D).
+
+    In units of the mean one to the nearest, which is about 0 where all latents are codewords.
+    """
+    distances = torch.cdist(latents.flatten(0, 1), codewords.float()).square()
+    unit = distances.amin(1).mean().clamp_min(1e-6)
+    return (-distances / unit).view(*latents.shape[:2], -1)
 
 
 class _Objective:

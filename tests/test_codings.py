@@ -17,6 +17,7 @@ from compressai_vq.container import Container
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.prior import prior_weights as prior_weights_module
+from compressai_vq.prior.neighbour_bits import neighbour_bits
 from compressai_vq.prior.prior_weights import PriorWeights, packaged_prior
 
 from .fixtures import photograph, untrained_codec, untrained_weights
@@ -62,6 +63,20 @@ def test_either_coding_can_be_asked_for() -> None:
     assert model.write(indices) == model.write(indices, "prior")
     model.use_prior(made_up_network(), "frequencies")
     assert model.write(indices) == model.write(indices, "frequencies")
+
+
+def test_expected_bits_are_those_of_the_coding() -> None:
+    model = codec()
+    indices = model.encode(images())[0]
+    by_frequencies = model.expected_bits(indices, "frequencies")
+    assert by_frequencies.shape == (4, 5, 64)
+    needed = -model.index_coder(indices).log2()
+    chosen = by_frequencies.gather(-1, indices[..., None])[..., 0]
+    torch.testing.assert_close(chosen, needed)
+    by_prior = model.expected_bits(indices)
+    assert torch.equal(by_prior, neighbour_bits(made_up_network(), indices, 3))
+    with pytest.raises(CodecError, match="no index prior"):
+        untrained_weights().codec(4).expected_bits(indices, "prior")
 
 
 @pytest.mark.parametrize("way", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])

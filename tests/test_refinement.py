@@ -12,6 +12,7 @@ from torch import Tensor
 from compressai_vq import refinement
 from compressai_vq.architectures import Mao2024VQGAN
 from compressai_vq.codec import VQGANCodec
+from compressai_vq.codings import CODINGS
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.metrics.picture_metrics import NAMES, PictureMetrics
@@ -50,7 +51,7 @@ def _distances(codec: VQGANCodec, picture: Tensor, *maps: Tensor) -> list[dict[s
     return [measure(codec.paint(indices, height, width)) for indices in maps]
 
 
-# Few codewords lie far apart: a latent needs more steps to the next one.
+# Few codewords lie far apart: a map of them takes more steps to change.
 @pytest.mark.parametrize(("quality", "steps"), [(1, 8), (9, 4)])
 def test_pictures_come_closer_by_every_metric(quality: int, steps: int) -> None:
     codec, picture = _shipped().codec(quality), photograph(HEIGHT, WIDTH)
@@ -71,8 +72,26 @@ def test_files_are_as_any_others() -> None:
     picture = photograph(HEIGHT, WIDTH)
     weights = _shipped().weights
     data = FileCodec(weights, refinement=_refinement()).compress(picture, 5)
-    indices = _refinement().indices(_shipped().codec(5), picture)
+    codec = _shipped()._coder(5, "prior")
+    indices = _refinement().indices(codec, picture, "prior")
     assert torch.equal(_shipped().decompress(data), _shipped().paint(indices, 5, WIDTH, HEIGHT))
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_bits_count(coding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec, picture = _shipped()._coder(5, "prior"), photograph(128, 160)
+    sizes = []
+    for weight in (0.0, 1.0, 10.0):
+        monkeypatch.setattr(refinement, "_BIT", weight)
+        found = _refinement(8).indices(codec, picture, coding)
+        sizes.append(len(codec.write(found[None], coding)[0]))
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+def test_bits_of_a_prior_that_is_not_there() -> None:
+    codec = untrained_codec().weights.codec(5)
+    with pytest.raises(CodecError, match="no index prior"):
+        _refinement().indices(codec, photograph(HEIGHT, WIDTH), "prior")
 
 
 def test_it_is_the_same_every_time_and_in_any_mode() -> None:
@@ -118,6 +137,7 @@ def test_large_pictures_are_refined_window_by_window(monkeypatch: pytest.MonkeyP
         picture: Tensor,
         indices: Tensor,
         tile: refinement.Tile,
+        coding: str | None,
     ) -> Tensor:
         # Those before have changed, those behind not yet.
         rest = torch.ones_like(indices, dtype=torch.bool)
@@ -125,7 +145,7 @@ def test_large_pictures_are_refined_window_by_window(monkeypatch: pytest.MonkeyP
             rest[inner.slices()] = False
         assert torch.equal(indices[rest], nearest[rest])
         seen.append((tile.inner, tile.outer))
-        return whole_window(self, codec, picture, indices, tile)
+        return whole_window(self, codec, picture, indices, tile, coding)
 
     monkeypatch.setattr(Refinement, "_window", window)
     monkeypatch.setattr(refinement, "WINDOW", 7)
@@ -160,7 +180,7 @@ def test_negative_steps_are_refused() -> None:
 class _Dearer(Refinement):
     """The rarest codeword everywhere, whatever the picture."""
 
-    def indices(self, codec: VQGANCodec, picture: Tensor) -> Tensor:
+    def indices(self, codec: VQGANCodec, picture: Tensor, coding: str | None = None) -> Tensor:
         """A map of one index."""
         everything = torch.arange(len(codec.codebook.weight))[None, None]
         rarest = codec.index_coder(everything).argmin()

@@ -12,7 +12,7 @@ from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.metrics import backbones
 from compressai_vq.picture import read_picture, write_picture
-from compressai_vq.refinement import Refinement
+from compressai_vq.refinement import STEPS, Refinement
 
 from ..fixtures import photograph
 from .conftest import Run, files_below
@@ -55,6 +55,15 @@ def test_steps_that_are_no_number_of_steps(
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.endswith(f"argument --refine: {steps} is not a number above 0")
     assert not (photographs / "out").exists()
+
+
+def test_help_tells_the_default_number_of_steps(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # It is written there because the module that knows it takes long to import.
+    with pytest.raises(SystemExit):
+        run("compress", "--help")
+    assert f"(by default {STEPS})" in " ".join(capsys.readouterr().out.split())
 
 
 def test_refinement_without_its_networks_is_one_line(
