@@ -59,8 +59,8 @@ _LAST_STEP = 0.1  # of the first
 _BETAS = (0.5, 0.99)
 _EPSILON = 2.6e-5  # of Adam, for the gradients of one position
 
-# What a bit for each position may cost in distance: about half of what the next codebook brings
-# for it, so that it is 0.05 for 8 codewords and 0.01 for 2048.
+# What a bit for each position may cost in distance, which the next codebook's bits bring less and
+# less of: 0.05 for 8 codewords, 0.01 for 2048.
 _BIT = 0.1
 _CHEAPER = 0.29  # ...times K to the minus this
 
