@@ -59,7 +59,9 @@ def main(argv: list[str] | None = None) -> int:
     warnings.filterwarnings("always", message=".*transparency is laid on white|skipped ")
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
-        return arguments.run(arguments)
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()  # at exit Python would complain of a reader that has gone
+        return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
