@@ -251,11 +251,10 @@ class VQGANCodec(CompressionModel):
         Raises:
             CodecError: when there is no prior to code with.
         """
-        device = self.codebook.weight.device
         if (coding or self.coding) == FREQUENCIES:
-            everything = torch.arange(len(self.codebook.weight), device=device)
+            everything = torch.arange(self.index_coder.size, device=indices.device)
             return -self.index_coder(everything).log2().expand(*indices.shape, -1)
-        return neighbour_bits(self._prior_coder().network, indices, self.rate).to(device)
+        return neighbour_bits(self._prior_coder().network, indices, self.rate)
 
     def _prior_coder(self) -> PriorCoder:
         if self.prior is None:
