@@ -101,11 +101,8 @@ class Refinement:
         for name in ("lpips", "lpips-vgg", "dists") if steps else ():
             self._nets[name] = load_metric(name, allow_download).to(device)
         if steps:
-            freeze_convolutions(self._nets["dists"])
-            if prefers_bf16(device):
-                channels_last(self._nets["lpips"])
-            else:
-                freeze_convolutions(self._nets["lpips"])
+            for backbone in (self._nets["lpips"], self._nets["dists"]):
+                (channels_last if prefers_bf16(device) else freeze_convolutions)(backbone)
 
     def indices(self, codec: VQGANCodec, picture: Tensor, coding: str | None = None) -> Tensor:
         """The refined index map of a picture.

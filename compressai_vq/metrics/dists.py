@@ -9,8 +9,10 @@ import DISTS_pytorch
 import torch
 import torch.nn as nn
 import torchvision
+from DISTS_pytorch.DISTS_pt import L2pooling
 
 from .backbones import backbone, put_into, untrained
+from .square_pooling import SquarePooling
 
 
 def load_dists(allow_download: bool = True) -> nn.Module:
@@ -33,4 +35,8 @@ def load_dists(allow_download: bool = True) -> nn.Module:
     metric.alpha.data.copy_(heads["alpha"])
     metric.beta.data.copy_(heads["beta"])
     put_into(metric.children(), weights)
+    for stage in metric.children():
+        for name, layer in stage.named_children():
+            if isinstance(layer, L2pooling):
+                setattr(stage, name, SquarePooling())
     return metric.eval().requires_grad_(False)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .feature_reductions import moments, unit_vectors, weighted_distance
+from .feature_reductions import moments, weighted_distance
 
 
 def dists_features(metric: Any, x: Tensor) -> list[Tensor]:
@@ -29,9 +29,7 @@ def dists_distance(metric: Any, reference: list[Tensor], features: list[Tensor])
     beta = (metric.beta / weight).split(sizes, 1)
     with torch.autocast(total.device.type, enabled=False):
         for n, (a, b) in enumerate(zip(reference, features, strict=True)):
-            a, b = a.float(), b.float()
-            mean_a, square_a, _ = moments(a, a)
-            mean_b, square_b, product = moments(a, b)
+            mean_a, square_a, mean_b, square_b, product = moments(a, b)
             texture = (2 * mean_a * mean_b + 1e-6) / (mean_a**2 + mean_b**2 + 1e-6)
             spread = square_a - mean_a**2 + square_b - mean_b**2
             structure = (2 * (product - mean_a * mean_b) + 1e-6) / (spread + 1e-6)
@@ -55,8 +53,7 @@ def feature_distance(metric: Any, reference: list[Tensor], features: list[Tensor
     with torch.autocast(total.device.type, enabled=False):
         for lin, a, b in zip(metric.lins, reference, features, strict=True):
             (weight,) = lin.parameters()
-            unit, _ = unit_vectors(a.float())
-            total = total + weighted_distance(unit, b.float(), weight.detach().flatten())
+            total = total + weighted_distance(a, b, weight.detach().flatten())
     return total
 
 

@@ -1,81 +1,121 @@
 """What LPIPS and DISTS reduce features to, with gradients in closed form.
 
-Autograd would keep and go over a dozen intermediate maps at full resolution, where two serve:
-next to VGG16 by Winograd's filtering that is almost half of the time.
+Autograd would keep and go over a dozen intermediate maps at full resolution, and each pass would
+wait for memory.  Here positions are taken in blocks that stay in the cache, where features of any
+number format become fp32; nothing of a map's size is kept but the features themselves.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 _SHORTEST = 1e-6  # a position with no features at all would get a gradient without bounds
 
+_BLOCK = 1 << 16  # numbers; a handful of such blocks in fp32 fit into a core's cache
 
-def moments(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Means of ``b``, of its squares and of ``a * b`` over positions, (N, C) each.
+
+class Moments(NamedTuple):
+    """Means over positions, (N, C) each, in fp32 or better."""
+
+    mean_a: Tensor
+    square_a: Tensor
+    mean_b: Tensor
+    square_b: Tensor
+    product: Tensor
+
+
+def moments(a: Tensor, b: Tensor) -> Moments:
+    """Means of ``a``, ``b``, of their squares and of ``a * b`` over positions.
 
     Args:
-        a: (N, C, H, W), fp32; gets no gradient.
-        b: likewise; gets one.
+        a: (N, C, H, W), of any floating-point type; gets no gradient.
+        b: likewise; gets one, from its own three means.
     """
-    means: tuple[Tensor, Tensor, Tensor] = _Moments.apply(a.flatten(2), b.flatten(2))
-    return means
+    return Moments(*_Moments.apply(a, b))
+
+
+def weighted_distance(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+    """The mean, over positions, of weighted squared differences of vectors made unit length.
+
+    Args:
+        a: (N, C, H, W), of any floating-point type; gets no gradient.
+        b: likewise; gets one.
+        weight: (C,).
+    """
+    distance: Tensor = _WeightedDistance.apply(a, b, weight)
+    return distance
 
 
 class _Moments(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> tuple[Tensor, ...]:
         ctx.save_for_backward(a, b)
-        return b.mean(-1), _mean_product(b, b), _mean_product(a, b)
+        sums = torch.zeros(5, *b.shape[:2], dtype=_exact(b), device=b.device)
+        for n, (x, y) in _blocks(a, b):
+            for total, of in zip(sums[:, n], (x, x * x, y, y * y, x * y), strict=True):
+                total += of.sum(0)
+        return (sums / _positions(b)).unbind()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
         a, b = ctx.saved_tensors
-        mean, square, product = (g[..., None] / b.shape[-1] for g in gradients)
-        return None, torch.addcmul(mean, b, 2 * square).addcmul_(a, product)
-
-
-def _mean_product(a: Tensor, b: Tensor) -> Tensor:
-    n, channels, positions = a.shape
-    row = a.reshape(n * channels, 1, positions)
-    return torch.bmm(row, b.reshape(n * channels, positions, 1)).view(n, channels) / positions
-
-
-def unit_vectors(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Every position's (N, C, H, W) features at length 1, and their length (N, 1, H, W)."""
-    # Quicker than torch's norm, which goes over planes one number at a time.
-    length = features.square().sum(1, keepdim=True).sqrt_().clamp_min_(_SHORTEST)
-    return features / length, length
-
-
-def weighted_distance(unit: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-    """The mean, over positions, of weighted squared differences of unit vectors.
-
-    Args:
-        unit: (N, C, H, W), fp32, of length 1; gets no gradient.
-        b: likewise, of any length; gets one.
-        weight: (C,).
-    """
-    distance: Tensor = _WeightedDistance.apply(unit, b, weight)
-    return distance
+        mean, square, product = (g / _positions(b) for g in gradients[2:])
+        gradient = torch.empty_like(b)
+        for n, (x, y, out) in _blocks(a, b, gradient):
+            out.copy_(torch.addcmul(mean[n], y, 2 * square[n]).addcmul_(x, product[n]))
+        return None, gradient
 
 
 class _WeightedDistance(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, unit: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-        other, length = unit_vectors(b)
-        difference = other - unit
-        pull = difference * weight[:, None, None]
-        total = torch.dot(pull.flatten(), difference.flatten())
-        ctx.save_for_backward(other, length, pull)
-        return total / length.numel()
+    def forward(ctx: Any, a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b, weight)
+        total = torch.zeros_like(weight, dtype=_exact(b))
+        for _, (x, y) in _blocks(a, b):
+            total += (y / _length(y)).sub_(x / _length(x)).square_().sum(0)
+        return torch.dot(total, weight.to(total.dtype)) / (len(b) * _positions(b))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
-        other, length, pull = ctx.saved_tensors
-        along = (other * pull).sum(1, keepdim=True)
-        scale = 2 * gradients[0] / length.numel() / length
-        return None, torch.addcmul(pull, other, along, value=-1).mul_(scale), None
+        a, b, weight = ctx.saved_tensors
+        scaled = weight.to(_exact(b)) * (2 * gradients[0] / (len(b) * _positions(b)))
+        gradient = torch.empty_like(b)
+        for _, (x, y, out) in _blocks(a, b, gradient):
+            length = _length(y)
+            unit = y / length
+            pull = torch.sub(unit, x / _length(x)).mul_(scaled)
+            along = (unit * pull).sum(1, keepdim=True)
+            out.copy_(pull.addcmul_(unit, along, value=-1).div_(length))
+        return None, gradient, None
+
+
+def _blocks(*maps: Tensor) -> Iterator[tuple[int, list[Tensor]]]:
+    """The number in the batch and the same positions of all maps, (M, C) each.
+
+    The first two are given in :func:`_exact`'s type, and may be views; any more as they are, to be
+    written to.
+    """
+    exact = _exact(maps[1])
+    rows = max(1, _BLOCK // maps[0].shape[1])
+    for n in range(len(maps[0])):
+        # Views, both of channels-last maps and of those in the default layout.
+        flat = [each[n].flatten(1).t() for each in maps]
+        for part in zip(*(each.split(rows) for each in flat), strict=True):
+            yield n, [*(each.to(exact) for each in part[:2]), *part[2:]]
+
+
+def _exact(features: Tensor) -> torch.dtype:
+    return torch.float64 if features.dtype == torch.float64 else torch.float32
+
+
+def _positions(features: Tensor) -> int:
+    return features.shape[2] * features.shape[3]
+
+
+def _length(vectors: Tensor) -> Tensor:
+    # Quicker than torch's norm, which goes over planes one number at a time.
+    return vectors.square().sum(1, keepdim=True).sqrt_().clamp_min_(_SHORTEST)

@@ -2,47 +2,73 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from compressai_vq.metrics.feature_reductions import moments, unit_vectors, weighted_distance
+from compressai_vq.metrics import feature_reductions
+from compressai_vq.metrics.feature_reductions import moments, weighted_distance
 
 from ..fixtures import seeded
 
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
-def test_moments() -> None:
+
+@pytest.fixture(autouse=True)
+def _several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feature_reductions, "_BLOCK", 21)  # 7 of 20 positions
+
+
+def _pair(
+    layout: torch.memory_format = torch.contiguous_format, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
     a, b = torch.randn(2, 2, 3, 5, 4, generator=seeded(), dtype=torch.float64)
-    b.requires_grad_()
-    mean, square, product = moments(a, b)
-    assert torch.allclose(mean, b.mean((2, 3)))
-    assert torch.allclose(square, (b * b).mean((2, 3)))
-    assert torch.allclose(product, (a * b).mean((2, 3)))
-    assert torch.autograd.gradcheck(lambda t: moments(a, t), (b,))
+    a, b = (t.to(dtype, memory_format=layout) for t in (a, b))
+    return a, b.requires_grad_()
 
 
-def test_moments_of_channels_last() -> None:
-    a, b = torch.randn(2, 2, 3, 5, 4, generator=seeded())
-    last = [t.contiguous(memory_format=torch.channels_last) for t in (a, b)]
-    for plain, other in zip(moments(a, b), moments(*last), strict=True):
-        assert torch.allclose(plain, other, atol=1e-6)
-
-
-def test_weighted_distance() -> None:
-    a, b = torch.randn(2, 2, 3, 5, 4, generator=seeded(), dtype=torch.float64)
-    weight = torch.rand(3, generator=seeded(1), dtype=torch.float64)
-    unit, length = unit_vectors(a)
-    assert torch.allclose(unit, F.normalize(a)) and length.shape == (2, 1, 5, 4)
-    b.requires_grad_()
+def _distance(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     difference = (F.normalize(a) - F.normalize(b)).square()
-    expected = (difference * weight[:, None, None]).sum(1).mean()
-    assert torch.allclose(weighted_distance(unit, b, weight), expected)
-    assert torch.autograd.gradcheck(lambda t: weighted_distance(unit, t, weight), (b,))
+    return (difference * weight[:, None, None]).sum(1).mean()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_moments(layout: torch.memory_format) -> None:
+    a, b = _pair(layout)
+    found = moments(a, b)
+    for mean, of in zip(found, (a, a * a, b, b * b, a * b), strict=True):
+        assert torch.allclose(mean, of.mean((2, 3)))
+    assert torch.autograd.gradcheck(lambda t: moments(a, t)[2:], (b,))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_weighted_distance(layout: torch.memory_format) -> None:
+    a, b = _pair(layout)
+    weight = torch.rand(3, generator=seeded(1), dtype=torch.float64)
+    assert torch.allclose(weighted_distance(a, b, weight), _distance(a, b, weight))
+    assert torch.autograd.gradcheck(lambda t: weighted_distance(a, t, weight), (b,))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_coarse_features_are_reduced_in_fp32(layout: torch.memory_format) -> None:
+    a, b = _pair(layout, torch.bfloat16)
+    kept, weight = a.clone(), torch.rand(3, generator=seeded(1))
+    found = moments(a, b)
+    distance = weighted_distance(a, b, weight)
+    assert {each.dtype for each in (distance, *found)} == {torch.float32}
+    exact = _distance(a.float(), b.float(), weight)
+    assert torch.allclose(distance, exact, rtol=1e-5)
+    assert torch.allclose(found.product, (a.float() * b.float()).mean((2, 3)), atol=1e-6)
+    gradient, expected = (torch.autograd.grad(d, b)[0] for d in (distance, exact))
+    assert gradient.dtype == b.dtype and torch.equal(a, kept)
+    assert torch.allclose(gradient, expected, rtol=0.01, atol=1e-6)
 
 
 def test_a_position_without_features_has_a_finite_gradient() -> None:
-    unit, _ = unit_vectors(torch.randn(1, 3, 2, 2, generator=seeded()))
+    a = torch.randn(1, 3, 2, 2, generator=seeded())
     b = torch.zeros(1, 3, 2, 2, requires_grad=True)
-    distance = weighted_distance(unit, b, torch.ones(3))
+    distance = weighted_distance(a, b, torch.ones(3))
     assert torch.isclose(distance, torch.tensor(1.0))
     (gradient,) = torch.autograd.grad(distance, b)
     assert gradient.isfinite().all() and gradient.abs().max() < 1e7
