@@ -65,7 +65,7 @@ _BIT = 0.1
 _CHEAPER = 0.29  # ...times K to the minus this
 
 WINDOW = 48
-"""Side in positions (768 pixels) of what is refined at once: it bounds memory to about 4 GB."""
+"""Side in positions (768 pixels) of what is refined at once: it bounds memory to about 3.5 GB."""
 
 _MARGIN = 4  # positions around a window that it is decoded with; half of them are compared, too
 

@@ -1,8 +1,8 @@
 """What LPIPS and DISTS reduce features to, with gradients in closed form.
 
 Autograd would keep and go over a dozen intermediate maps at full resolution, and each pass would
-wait for memory.  Here positions are taken in blocks that stay in the cache, where features of any
-number format become fp32; nothing of a map's size is kept but the features themselves.
+wait for memory.  Here a CPU takes positions in blocks that stay in its caches, where features of
+any number format become fp32; nothing of a map's size is kept but the features themselves.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 _SHORTEST = 1e-6  # a position with no features at all would get a gradient without bounds
 
-_BLOCK = 1 << 16  # numbers; a handful of such blocks in fp32 fit into a core's cache
+_BLOCK = 1 << 16  # numbers for each thread: a handful of these in fp32 fit into a core's cache
 
 
 class Moments(NamedTuple):
@@ -100,12 +100,24 @@ def _blocks(*maps: Tensor) -> Iterator[tuple[int, list[Tensor]]]:
     written to.
     """
     exact = _exact(maps[1])
-    rows = max(1, _BLOCK // maps[0].shape[1])
+    rows = positions_at_once(maps[0], _BLOCK)
     for n in range(len(maps[0])):
         # Views, both of channels-last maps and of those in the default layout.
         flat = [each[n].flatten(1).t() for each in maps]
         for part in zip(*(each.split(rows) for each in flat), strict=True):
             yield n, [*(each.to(exact) for each in part[:2]), *part[2:]]
+
+
+def positions_at_once(like: Tensor, block: int) -> int:
+    """How many positions of (N, C, H, W) are a block.
+
+    Args:
+        like: on a GPU all are one, since each block would wait for the one before.
+        block: numbers for each thread of the CPU.
+    """
+    if like.device.type != "cpu":
+        return like[:, 0].numel()
+    return max(1, block * torch.get_num_threads() // like.shape[1])
 
 
 def _exact(features: Tensor) -> torch.dtype:

@@ -16,8 +16,10 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from .feature_reductions import positions_at_once
+
 _SMALLEST = 1e-12  # DISTS's own, added before the root is taken
-_BLOCK = 1 << 18  # numbers of the result
+_BLOCK = 1 << 18  # numbers of the result for each thread
 
 
 class SquarePooling(nn.Module):
@@ -70,7 +72,7 @@ class _SquarePooling(torch.autograd.Function):
 
 def _rows(y: Tensor) -> Iterator[tuple[int, int]]:
     """The first row, and the one after the last, of every block of a result."""
-    count = max(1, _BLOCK // (y.shape[0] * y.shape[1] * y.shape[3]))
+    count = max(1, positions_at_once(y, _BLOCK) // (y.shape[0] * y.shape[3]))
     for first in range(0, y.shape[2], count):
         yield first, min(first + count, y.shape[2])
 

@@ -8,7 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from compressai_vq.metrics import feature_reductions
-from compressai_vq.metrics.feature_reductions import moments, weighted_distance
+from compressai_vq.metrics.feature_reductions import (
+    moments,
+    positions_at_once,
+    weighted_distance,
+)
 
 from ..fixtures import seeded
 
@@ -17,7 +21,7 @@ LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
 @pytest.fixture(autouse=True)
 def _several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feature_reductions, "_BLOCK", 21)  # 7 of 20 positions
+    monkeypatch.setattr(feature_reductions, "positions_at_once", lambda *_: 7)  # of 20
 
 
 def _pair(
@@ -72,3 +76,10 @@ def test_a_position_without_features_has_a_finite_gradient() -> None:
     assert torch.isclose(distance, torch.tensor(1.0))
     (gradient,) = torch.autograd.grad(distance, b)
     assert gradient.isfinite().all() and gradient.abs().max() < 1e7
+
+
+def test_a_block_is_small_on_a_cpu_and_everything_on_a_gpu() -> None:
+    threads = torch.get_num_threads()
+    assert positions_at_once(torch.empty(2, 64, 100, 90), 6400) == 100 * threads
+    assert positions_at_once(torch.empty(2, 6401, 1, 1), 6400 // threads) == 1
+    assert positions_at_once(torch.empty(2, 64, 100, 90, device="meta"), 6400) == 2 * 100 * 90

@@ -20,16 +20,16 @@ def _packages() -> Any:
     return package.L2pooling(channels=CHANNELS).double()
 
 
-@pytest.mark.parametrize("block", [1, 1 << 18], ids=["row by row", "at once"])
+@pytest.mark.parametrize("at_once", [1, 1000], ids=["row by row", "at once"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("size", [(16, 24), (15, 24), (16, 23), (17, 21), (2, 3), (1, 1)])
 def test_it_is_the_packages(
     size: tuple[int, int],
     layout: torch.memory_format,
-    block: int,
+    at_once: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(square_pooling, "_BLOCK", block)
+    monkeypatch.setattr(square_pooling, "positions_at_once", lambda *_: at_once)
     x = torch.randn(2, CHANNELS, *size, generator=seeded(), dtype=torch.float64)
     x = x.to(memory_format=layout).requires_grad_()
     expected, found = _packages()(x), SquarePooling()(x)
