@@ -54,7 +54,7 @@ class _Moments(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> tuple[Tensor, ...]:
         ctx.save_for_backward(a, b)
-        sums = torch.zeros(5, *b.shape[:2], dtype=_exact(b), device=b.device)
+        sums = torch.zeros(5, *b.shape[:2], dtype=exact_type(b), device=b.device)
         for n, (x, y) in _blocks(a, b):
             for total, of in zip(sums[:, n], (x, x * x, y, y * y, x * y), strict=True):
                 total += of.sum(0)
@@ -74,7 +74,7 @@ class _WeightedDistance(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(a, b, weight)
-        total = torch.zeros_like(weight, dtype=_exact(b))
+        total = torch.zeros_like(weight, dtype=exact_type(b))
         for _, (x, y) in _blocks(a, b):
             total += (y / _length(y)).sub_(x / _length(x)).square_().sum(0)
         return torch.dot(total, weight.to(total.dtype)) / (len(b) * _positions(b))
@@ -82,7 +82,7 @@ class _WeightedDistance(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
         a, b, weight = ctx.saved_tensors
-        scaled = weight.to(_exact(b)) * (2 * gradients[0] / (len(b) * _positions(b)))
+        scaled = weight.to(exact_type(b)) * (2 * gradients[0] / (len(b) * _positions(b)))
         gradient = torch.empty_like(b)
         for _, (x, y, out) in _blocks(a, b, gradient):
             length = _length(y)
@@ -96,10 +96,10 @@ class _WeightedDistance(torch.autograd.Function):
 def _blocks(*maps: Tensor) -> Iterator[tuple[int, list[Tensor]]]:
     """The number in the batch and the same positions of all maps, (M, C) each.
 
-    The first two are given in :func:`_exact`'s type, and may be views; any more as they are, to be
+    The first two are given in :func:`exact_type`, and may be views; any more as they are, to be
     written to.
     """
-    exact = _exact(maps[1])
+    exact = exact_type(maps[1])
     rows = positions_at_once(maps[0], _BLOCK)
     for n in range(len(maps[0])):
         # Views, both of channels-last maps and of those in the default layout.
@@ -120,7 +120,8 @@ def positions_at_once(like: Tensor, block: int) -> int:
     return max(1, block * torch.get_num_threads() // like.shape[1])
 
 
-def _exact(features: Tensor) -> torch.dtype:
+def exact_type(features: Tensor) -> torch.dtype:
+    """The number format that features are reduced in."""
     return torch.float64 if features.dtype == torch.float64 else torch.float32
 
 

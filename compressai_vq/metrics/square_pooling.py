@@ -1,9 +1,8 @@
 """How DISTS halves a map: roots of local means of squares, with the gradient in closed form.
 
-Means are by the filter (1 2 1)/4 along rows and columns, at every other position of both. As a
-convolution with a channel's own filter this takes longer than the layer of VGG16 next to it,
-backwards more than twice as long. Rows are taken a few at a time, for the same reason as in
-:mod:`feature_reductions`.
+Means are by the filter (1 2 1)/4 along rows and columns, at every other position of both.  As a
+convolution with a filter for each channel this is slow, backwards above all.  Rows are taken a few
+at a time, for the same reason as in :mod:`feature_reductions`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from .feature_reductions import positions_at_once
+from .feature_reductions import exact_type, positions_at_once
 
 _SMALLEST = 1e-12  # DISTS's own, added before the root is taken
 _BLOCK = 1 << 18  # numbers of the result for each thread
@@ -39,7 +38,7 @@ class _SquarePooling(torch.autograd.Function):
         y = y.to(memory_format=_layout(x))
         for first, last in _rows(y):
             top, bottom = 2 * first - 1, 2 * last
-            squares = x[:, :, max(top, 0) : bottom].to(_exact(x)).square()
+            squares = x[:, :, max(top, 0) : bottom].to(exact_type(x)).square()
             edges = (1, width % 2, int(top < 0), int(bottom > height))
             squares = F.pad(squares, edges)
             rows = squares[:, :, :-2:2] + squares[:, :, 2::2]
@@ -57,7 +56,7 @@ class _SquarePooling(torch.autograd.Function):
         for first, last in _rows(y):
             # With one row and one column more, whose windows reach back into these.
             more = slice(first, last + 1)
-            pull = gradients[0][:, :, more].to(_exact(x)) / y[:, :, more]
+            pull = gradients[0][:, :, more].to(exact_type(x)) / y[:, :, more]
             pull = F.pad(pull.mul_(1 / 16), (0, 1, 0, int(last == y.shape[2])))
             beside = pull[..., :-1] + pull[..., 1:]
             pull = 2 * pull[..., :-1]
@@ -75,10 +74,6 @@ def _rows(y: Tensor) -> Iterator[tuple[int, int]]:
     count = max(1, positions_at_once(y, _BLOCK) // (y.shape[0] * y.shape[3]))
     for first in range(0, y.shape[2], count):
         yield first, min(first + count, y.shape[2])
-
-
-def _exact(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def _layout(x: Tensor) -> torch.memory_format:
