@@ -165,11 +165,11 @@ class PriorCoder:
             if first is not None and before is not None:
                 first.fill(before, known[before])
             before = coded
-            waiting = torch.empty(0, self.network.channels, device=known.device)
+            waiting = torch.empty(0, self.network.channels, device=known.device, dtype=torch.uint8)
             start = 0
             shown = known.view(height, width)
             for hidden in hidden_bands(self.network, shown, rate, coded, first):
-                waiting = torch.cat([waiting, hidden])  # float32, whatever the band is
+                waiting = torch.cat([waiting, hidden.to(torch.uint8)])
                 seen = start + len(waiting)
                 # A part ends where it did if there were one band.
                 while len(waiting) >= POSITIONS_AT_ONCE or start < seen == len(coded):
@@ -225,7 +225,7 @@ def _write(intervals: Tensor) -> bytes:
     missing = max(_FEWEST_SYMBOLS - intervals.shape[1], 0)
     fillers = torch.tensor([_FILLER] * missing).view(-1, 2).t().to(intervals)
     for part in torch.cat([intervals, fillers], 1).split(_SYMBOLS_AT_ONCE, 1):
-        rows = [[0, start, end, _TOTAL, _TOTAL] for start, end in part.t().tolist()]
+        rows = [(0, start, end, _TOTAL, _TOTAL) for start, end in part.t().tolist()]
         count = len(rows)
         coder.encode_with_indexes([1] * count, list(range(count)), rows, [5] * count, [0] * count)
     return coder.flush()

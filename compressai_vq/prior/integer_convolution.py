@@ -1,6 +1,7 @@
 """3x3 convolutions whose results are integers, the same ones on every machine.
 
-They are matrix products of shifted copies, since a convolution routine may choose an algorithm
+Where a CPU multiplies bytes they are a convolution routine's for bytes, which sums integers.  In
+float32 they are matrix products of shifted copies, since a routine may choose an algorithm
 (Winograd, FFT) that multiplies other numbers than ours; or Winograd's filtering of our own, which
 is exact where ``integer_winograd.py`` finds that it is.
 """
@@ -31,7 +32,11 @@ class IntegerConvolution(IntegerLinear):
     _transformed = False
 
     def over(self, x: Tensor, low: int, high: int) -> Tensor:
-        """At all positions: (N, h, w, C) within [0, 255] to (N, h, w, out) within [low, high]."""
+        """At all positions: (N, h, w, C) to (N, h, w, out), with values as of a linear layer."""
+        bytewise = self._bytewise(x)
+        if bytewise is not None:
+            return bytewise.results(x, low, high)
+        x = x.float()
         kernel = self._fast(x)
         if kernel is not None:
             return integer_winograd.convolve(x, kernel).floor_().clamp_(low, high)
@@ -50,9 +55,9 @@ class IntegerConvolution(IntegerLinear):
     def at(self, x: Tensor, positions: Tensor, low: int, high: int) -> Tensor:
         """At some positions, int64 (P,) of the flat (N h w): (P, out)."""
         n, h, w, channels = x.shape
-        if 2 * len(positions) > n * h * w:
+        if 2 * len(positions) > n * h * w or self._bytewise(x) is not None:
             return self.over(x, low, high).flatten(0, 2)[positions]
-        padded = F.pad(x, (0, 0, 1, 1, 1, 1)).view(-1, channels)
+        padded = F.pad(x.float(), (0, 0, 1, 1, 1, 1)).view(-1, channels)
         row, column = positions // w, positions % w
         corner = (row + row // h * 2) * (w + 2) + column
         offsets = torch.arange(3, device=x.device)
@@ -74,6 +79,9 @@ class IntegerConvolution(IntegerLinear):
         out, columns = self._weight.shape
         taps = self._weight.view(out, 9, columns // 9).transpose(0, 1)
         return taps.reshape(9 * out, -1), self._bias
+
+    def _kernel_of_bytes(self) -> Tensor:
+        return self.weight.view(len(self.weight), 3, 3, -1).permute(0, 3, 1, 2).contiguous()
 
     def _fast(self, x: Tensor) -> integer_winograd.Kernel | None:
         if x.device.type != "cpu" or x[..., 0].numel() < _FEWEST_FOR_WINOGRAD:

@@ -11,6 +11,8 @@ factor, and no factor here needs more than 8 (weights within +-127, activations 
 while sums stay float32; fused multiply-add rounds nothing that has nothing to round; scaling
 by a power of two is exact.  Convolutions are matrix products of shifted copies, for a
 convolution routine may choose an algorithm (Winograd, FFT) that multiplies other numbers.
+
+CPUs that multiply bytes are given them as bytes: see ``byte_products.py``.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import CodecError
+from . import byte_products
+from .byte_products import ByteProducts
 
 EXACT_LIMIT = 1 << 24
 """Sums stay below it in magnitude, so that float32 holds them exactly."""
@@ -55,6 +59,7 @@ class IntegerLinear:
     _weight: Tensor = field(init=False, repr=False)
     _bias: Tensor = field(init=False, repr=False)
     _scale: Tensor = field(init=False, repr=False)
+    _packed: ByteProducts | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         out = len(self.weight)
@@ -87,5 +92,24 @@ class IntegerLinear:
         return layer
 
     def __call__(self, x: Tensor, low: int, high: int) -> Tensor:
-        """Integers in float32, (..., in) within [0, 255], to (..., out) within [low, high]."""
-        return F.linear(x, self._weight, self._bias).floor_().clamp_(low, high)
+        """Integers (..., in) within [0, 255] to integers (..., out) within [low, high].
+
+        ``x`` is float32, or uint8 where that is faster (:mod:`.byte_products`): then results may
+        be uint8 as well.
+        """
+        packed = self._bytewise(x)
+        if packed is not None:
+            return packed.results(x, low, high)
+        return F.linear(x.float(), self._weight, self._bias).floor_().clamp_(low, high)
+
+    def _bytewise(self, x: Tensor) -> ByteProducts | None:
+        """What multiplies these inputs, if they are bytes and the device is made for such."""
+        if x.dtype != torch.uint8 or not x.numel() or not byte_products.available(x.device):
+            return None
+        if self._packed is None:
+            packed = ByteProducts(self._kernel_of_bytes(), self.bias, self._scale)
+            object.__setattr__(self, "_packed", packed)
+        return self._packed
+
+    def _kernel_of_bytes(self) -> Tensor:
+        return self.weight

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import CodecError
+from . import byte_products
 from .first_sums import FirstSums
 from .fixed_point import (
     ACTIVATION_BITS,
@@ -118,11 +119,14 @@ class PriorNetwork:
             indices: int64 (N, h, w) in [0, K]; K marks a gap.
             rate: one of ``sizes``.
             wanted: int64 (P,), positions of the flat (N h w), when only these are.
-            first: of :meth:`first_sums`, filled with the same indices, which saves time; N is 1.
+            first: of :meth:`first_sums`, filled with the same indices, which can save time; N is
+                1.
 
         Returns:
-            Integers in [0, 255] as float32 (N, h, w, C), or (P, C) of those that are wanted.
+            Integers in [0, 255] as float32 or uint8 (N, h, w, C), or (P, C) of those that are
+            wanted.
         """
+        kind = torch.uint8 if byte_products.available(self.device) else torch.float32
         with torch.autocast(self.device.type, enabled=False):
             table = self._tables[rate]
             x = F.embedding(indices.to(self.device), table).mul_(_OF_EMBEDDING)
@@ -132,13 +136,13 @@ class PriorNetwork:
                     y = first.results(0, ACTIVATION_MAX)
                     y = y if only is None else y.flatten(0, 2)[only]
                 elif only is None:
-                    y = block.gather.over(_activate(x), 0, ACTIVATION_MAX)
+                    y = block.gather.over(_activate(x, kind), 0, ACTIVATION_MAX)
                 else:
-                    y = block.gather.at(_activate(x), only, 0, ACTIVATION_MAX)
+                    y = block.gather.at(_activate(x, kind), only, 0, ACTIVATION_MAX)
                 x = x if only is None else x.flatten(0, 2)[only]
                 y = block.mix(y, -STREAM_MAX, STREAM_MAX)
                 x = x.add_(y).clamp_(-STREAM_MAX, STREAM_MAX)
-            return _activate(x)
+            return _activate(x, kind)
 
     def hidden_of_gaps(self, rate: int, height: int, width: int) -> Tensor:
         """:meth:`hidden` of a map of gaps, (height, width, C).
@@ -155,9 +159,13 @@ class PriorNetwork:
         return hidden
 
     @torch.no_grad()
-    def first_sums(self, rate: int, height: int, width: int) -> FirstSums:
-        """For :meth:`hidden` of a map (height, width) of gaps that are filled bit by bit."""
-        rows = _activate(self._tables[rate] * _OF_EMBEDDING)
+    def first_sums(self, rate: int, height: int, width: int) -> FirstSums | None:
+        """For :meth:`hidden` of a map (height, width) of gaps that are filled bit by bit; None
+        where that would be slower than computing the sums anew.
+        """
+        if byte_products.available(self.device):
+            return None
+        rows = _activate(self._tables[rate] * _OF_EMBEDDING, torch.float32)
         return FirstSums(self.blocks[0].gather, rows, height, width)
 
     @torch.no_grad()
@@ -169,10 +177,12 @@ class PriorNetwork:
             return self.heads[rate](hidden, -LOGIT_MAX, LOGIT_MAX)
 
 
-def _activate(stream: Tensor) -> Tensor:
-    """ReLU: stream to activation units, rounded."""
+def _activate(stream: Tensor, kind: torch.dtype) -> Tensor:
+    """ReLU: stream to activation units, rounded; float32 or uint8."""
     steps = 1 << (STREAM_BITS - ACTIVATION_BITS)
-    return torch.add(_HALF, stream, alpha=1 / steps).floor_().clamp_(0, ACTIVATION_MAX)
+    x = torch.add(_HALF, stream, alpha=1 / steps).clamp_(0, ACTIVATION_MAX)
+    # Conversions round towards 0; torch's is fast by way of int16 only.
+    return x.to(torch.int16).to(kind) if kind == torch.uint8 else x.floor_()
 
 
 _OF_EMBEDDING = 1 << (STREAM_BITS - EMBEDDING_BITS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,10 +14,17 @@ from compressai_vq.prior.integer_layers import ACTIVATION_MAX
 from compressai_vq.prior.order import coding_order
 from compressai_vq.rates import LADDER
 
-from .machines import computing
+from .machines import computing, without_byte_products
 from .made_up import hashed, made_up_convolution, made_up_network, random_map
 
 RATE = 3
+
+
+@pytest.fixture(autouse=True)
+def in_float32() -> Iterator[None]:
+    """Elsewhere the network does without them."""
+    with without_byte_products():
+        yield
 
 
 @settings(max_examples=25, deadline=None)
@@ -46,6 +55,7 @@ def test_the_network_computes_the_same_with_them(shape: tuple[int, int]) -> None
     network, indices = made_up_network(), random_map(RATE, *shape).flatten()
     known = torch.full_like(indices, LADDER[RATE])
     first = network.first_sums(RATE, *shape)
+    assert first is not None
     for coded in coding_order(*shape):
         shown = known.view(1, *shape)
         whole = network.hidden(shown, RATE)
@@ -71,6 +81,7 @@ def test_they_are_the_same_whatever_a_caller_has_set() -> None:
 
     def results() -> torch.Tensor:
         first = network.first_sums(RATE, 9, 8)
+        assert first is not None
         first.fill(positions, indices.flatten()[positions])
         return first.results(0, ACTIVATION_MAX)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from compressai_vq.prior import integer_convolution, integer_winograd
+from compressai_vq.prior import byte_products, integer_convolution, integer_winograd
 from compressai_vq.prior.integer_convolution import IntegerConvolution
 from compressai_vq.prior.integer_layers import ACTIVATION_MAX
 
@@ -36,12 +36,15 @@ def filtered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
+@pytest.mark.usefixtures("products")
+@pytest.mark.parametrize("kind", [torch.float32, torch.uint8])
 @pytest.mark.parametrize("shape", [(2, 6, 7), (1, 16, 17), (3, 9, 12)])
-def test_is_a_convolution(shape: tuple[int, ...], filtered: list[int]) -> None:
+def test_is_a_convolution(shape: tuple[int, ...], kind: torch.dtype, filtered: list[int]) -> None:
     made = made_up_convolution(5, 4, seed=2, shift=6)
     x = activations(*shape, 4)
-    assert torch.equal(made.over(x.float(), 0, ACTIVATION_MAX).long(), wanted(made, x))
-    assert len(filtered) == (x[..., 0].numel() >= 256)
+    assert torch.equal(made.over(x.to(kind), 0, ACTIVATION_MAX).long(), wanted(made, x))
+    as_bytes = kind == torch.uint8 and byte_products.available(x.device)
+    assert len(filtered) == (x[..., 0].numel() >= 256 and not as_bytes)
 
 
 def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch, filtered: list[int]) -> None:
@@ -52,13 +55,17 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch, filtered: list[int]
     assert not filtered
 
 
+@pytest.mark.usefixtures("products")
+@pytest.mark.parametrize("kind", [torch.float32, torch.uint8])
 @pytest.mark.parametrize("count", [0, 1, 40, 63, 64, 126])
-def test_some_positions_are_those_of_all(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_some_positions_are_those_of_all(
+    count: int, kind: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = made_up_convolution(5, 4, seed=4, shift=6)
     x = activations(2, 9, 7, 4)
     positions = hashed(count, 9, 10**6) % 126
     monkeypatch.setattr(integer_convolution, "_POSITIONS_AT_ONCE", 28)
-    found = made.at(x.float(), positions, 0, ACTIVATION_MAX)
+    found = made.at(x.to(kind), positions, 0, ACTIVATION_MAX)
     assert torch.equal(found.long(), wanted(made, x).flatten(0, 2)[positions])
 
 

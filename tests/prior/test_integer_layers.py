@@ -18,12 +18,14 @@ def layer(weight: torch.Tensor, bias: int = 0, shift: int = 0) -> IntegerLinear:
     )
 
 
-def test_is_the_integer_formula() -> None:
+@pytest.mark.usefixtures("products")
+@pytest.mark.parametrize("kind", [torch.float32, torch.uint8])
+def test_is_the_integer_formula(kind: torch.dtype) -> None:
     made = made_up_layer(7, 33, seed=1, shift=9)
     x = hashed(50 * 33, 5, 127).view(50, 33) + 128
     sums = x @ made.weight.long().t() + made.bias
     wanted = (sums >> made.shift.long()).clamp(-100, 100)
-    found = made(x.float(), -100, 100)
+    found = made(x.to(kind), -100, 100)
     assert torch.equal(found.long(), wanted)
     assert wanted.unique().numel() > 20
 
@@ -33,8 +35,9 @@ def test_sums_up_to_the_limit_are_exact_and_beyond_it_refused() -> None:
     weight = torch.full((1, 518), 127)
     largest = layer(weight, bias=EXACT_LIMIT - 1 - 518 * 127 * ACTIVATION_MAX)
     assert largest.bound() == EXACT_LIMIT - 1
-    x = torch.full((1, 518), float(ACTIVATION_MAX))
-    assert largest(x, 0, EXACT_LIMIT).item() == EXACT_LIMIT - 1
+    x = torch.full((1, 518), ACTIVATION_MAX, dtype=torch.uint8)
+    for inputs in (x.float(), x):
+        assert largest(inputs, 0, EXACT_LIMIT).item() == EXACT_LIMIT - 1
     with pytest.raises(CodecError, match="overflow"):
         layer(weight, bias=EXACT_LIMIT - 518 * 127 * ACTIVATION_MAX)
     with pytest.raises(CodecError, match="overflow"):
