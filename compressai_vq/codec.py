@@ -319,14 +319,13 @@ class VQGANCodec(CompressionModel):
 
 def network_range(x: Tensor) -> Tensor:
     """Images of any size, in [0, 1] or 8-bit, to [-1, 1] and sides of multiples of 16."""
-    return 2 * pad_to_stride(x.float() / 255 if x.dtype == torch.uint8 else x) - 1
+    return (2 * pad_to_stride(x.float().div_(255) if x.dtype == torch.uint8 else x)).sub_(1)
 
 
 def unit_range(y: Tensor) -> Tensor:
     """About [-1, 1] to about [0, 1]."""
     # bf16 cannot tell neighbouring 8-bit pixel values apart.
-    y = y.float() if y.dtype == torch.bfloat16 else y
-    return (y + 1) / 2
+    return y.float().add_(1).div_(2) if y.dtype == torch.bfloat16 else (y + 1) / 2
 
 
 def pad_to_stride(x: Tensor, stride: int = STRIDE) -> Tensor:

@@ -145,4 +145,4 @@ def from_unit(x: Tensor) -> Tensor:
     """(1, 3, H, W) in [0, 1] to uint8 (3, H, W)."""
     import torch
 
-    return x[0].float().mul(255).round().clamp(0, 255).to(torch.uint8)
+    return x[0].float().mul(255).round_().clamp_(0, 255).to(torch.uint8)

@@ -86,6 +86,21 @@ class ResidualBlock(nn.Module):
         return self.conv2(self.norm2(y, rate), silu=True, skip=x)
 
 
+class _Halving(nn.Conv2d):
+    """Pixel-unshuffle 2 and a 1x1 convolution in one: windows of 2x2 pixels, side by side.
+
+    As a convolution of stride 2 nothing is moved before it.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(4 * in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H/2, W/2)."""
+        window = self.weight.reshape(self.out_channels, -1, 2, 2)
+        return F.conv2d(x, window, self.bias, stride=2)
+
+
 class _Stage(nn.ModuleList):
     def __init__(self, channels: int, depth: int) -> None:
         super().__init__(ResidualBlock(channels) for _ in range(depth))
@@ -108,9 +123,9 @@ class LiteEncoder(nn.Module):
         quarter, eighth, sixteenth = WIDTHS
         self.stem = Convolution(48, quarter)
         self.quarter = _Stage(quarter, depths[0])
-        self.to_eighth = nn.Conv2d(4 * quarter, eighth, 1)
+        self.to_eighth = _Halving(quarter, eighth)
         self.eighth = _Stage(eighth, depths[1])
-        self.to_sixteenth = nn.Conv2d(4 * eighth, sixteenth, 1)
+        self.to_sixteenth = _Halving(eighth, sixteenth)
         self.sixteenth = _Stage(sixteenth, depths[2])
         self.norm = RateNorm(sixteenth)
         self.head = nn.Conv2d(sixteenth, latent_channels, 1)
@@ -122,8 +137,7 @@ class LiteEncoder(nn.Module):
     def fine(self, x: Tensor, rate: Rate) -> Tensor:
         """The half above 1/16: image (N, 3, H, W) to (N, C, H/16, W/16)."""
         x = self.quarter(self.stem(F.pixel_unshuffle(x, 4)), rate)
-        x = self.eighth(self.to_eighth(F.pixel_unshuffle(x, 2)), rate)
-        return self.to_sixteenth(F.pixel_unshuffle(x, 2))
+        return self.to_sixteenth(self.eighth(self.to_eighth(x), rate))
 
     def coarse(self, x: Tensor, rate: Rate) -> Tensor:
         """The half at 1/16: what :meth:`fine` gave to latents (N, D, h, w)."""
@@ -179,4 +193,16 @@ class LiteDecoder(nn.Module):
         x = F.interpolate(self.to_quarter(x), scale_factor=2, mode="nearest")
         x = self.quarter(x, rate)
         x = F.pixel_shuffle(self.to_half(self.norm(x, rate), silu=True), 2)
-        return F.pixel_shuffle(self.head(x, silu=True), 2)
+        return _to_planes(self.head(x, silu=True))
+
+
+def _to_planes(x: Tensor) -> Tensor:
+    """Pixel-shuffle 2; the result is in the default layout, as pictures are, when nothing is to
+    be learned: of three channels torch's own are slow to lay side by side, and would be parted
+    again.
+    """
+    if torch.is_grad_enabled():
+        return F.pixel_shuffle(x, 2)
+    n, channels, height, width = x.shape
+    x = x.reshape(n, channels // 4, 2, 2, height, width).permute(0, 1, 4, 2, 5, 3)
+    return x.reshape(n, channels // 4, 2 * height, 2 * width)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from compressai_vq.networks import winograd
-from compressai_vq.networks.lite import LiteDecoder, LiteEncoder, RateNorm
+from compressai_vq.networks.lite import LiteDecoder, LiteEncoder, RateNorm, _Halving, _to_planes
 from compressai_vq.networks.memory_layout import channels_last, like_weights
 
 
@@ -31,6 +31,26 @@ def test_shapes(pair: tuple[LiteEncoder, LiteDecoder]) -> None:
         latent = encoder(torch.rand(2, 3, 48, 80), 4)
         assert latent.shape == (2, 8, 3, 5)
         assert decoder(latent, 4).shape == (2, 3, 48, 80)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_halving_is_pixel_unshuffle_and_a_convolution(layout: torch.memory_format) -> None:
+    """So that weights are those of the convolution."""
+    halving = _Halving(3, 7).to(memory_format=layout)  # type: ignore[call-overload]
+    assert halving.weight.shape == (7, 12, 1, 1)
+    x = torch.rand(2, 3, 6, 10).contiguous(memory_format=layout)
+    unshuffled = torch.nn.functional.pixel_unshuffle(x, 2)
+    wanted = torch.nn.functional.conv2d(unshuffled, halving.weight, halving.bias)
+    assert torch.allclose(halving(x), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_planes_are_pixel_shuffle(layout: torch.memory_format) -> None:
+    x = torch.rand(2, 12, 5, 3).contiguous(memory_format=layout)
+    wanted = _to_planes(x)
+    with torch.no_grad():
+        found = _to_planes(x)
+    assert torch.equal(found, wanted) and found.is_contiguous()
 
 
 def test_one_rate_and_a_rate_for_each_picture_agree(
