@@ -6,11 +6,12 @@
                          * summed in int32 --times 2^-shift, plus bias--> float32, or its floor
     weights, int8 -------+                                                    as uint8
 
-The prior's factors are bytes already.  AVX-512 VNNI multiplies four pairs and AMX whole tiles of
-them at once, without rounding; on either a 3x3 convolution takes less time as it is than
-Winograd's filtering in float32.  oneDNN has the routines, and torch the door to them that
-quantised networks go through.  CPUs with neither add pairs of products in 16 bits, which these
-sums do not fit in: :func:`available` asks for the instructions by name and makes a trial.
+The prior's factors are bytes already.  VNNI (with AVX-512, or with AVX2 on newer desktops and
+laptops) sums four products of them at once and AMX those of whole tiles, without rounding; on
+either a 3x3 convolution takes less time as it is than Winograd's filtering in float32.  oneDNN has
+the routines, and torch the door to them that quantised networks go through.  CPUs with neither add
+pairs of products in 16 bits, which these sums do not fit in: :func:`available` asks for the
+instructions by name and makes a trial.
 """
 
 from __future__ import annotations
@@ -89,8 +90,16 @@ def available(device: torch.device) -> bool:
     """Whether a device has the instructions, and they were tried and found exact."""
     if device.type != "cpu" or not torch.backends.mkldnn.enabled:
         return False
-    has_vnni = getattr(torch.cpu, "_is_vnni_supported", lambda: False)  # as all CPUs with AMX
-    return bool(has_vnni()) and _trial()
+    return _has_instructions() and _trial()
+
+
+@functools.lru_cache(maxsize=1)
+def _has_instructions() -> bool:
+    """VNNI in either form; CPUs with AMX have it as well."""
+    if getattr(torch.cpu, "_is_vnni_supported", lambda: False)():
+        return True
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx_vnni"))
 
 
 @functools.lru_cache(maxsize=1)

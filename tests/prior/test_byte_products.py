@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
@@ -102,20 +105,46 @@ def test_can_be_copied_and_pickled(
 class TestAvailable:
     @pytest.fixture(autouse=True)
     def tried_anew(self) -> Iterator[None]:
-        byte_products._trial.cache_clear()
+        for asked in (byte_products._has_instructions, byte_products._trial):
+            asked.cache_clear()
         yield
-        byte_products._trial.cache_clear()
+        for asked in (byte_products._has_instructions, byte_products._trial):
+            asked.cache_clear()
 
     @pytest.fixture
     def with_vnni(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True, raising=False)
 
+    def has(self, avx512: bool, avx2: bool, monkeypatch: pytest.MonkeyPatch) -> bool:
+        capable = {"avx_vnni": avx2, "avx2": True}
+        monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: avx512, raising=False)
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capable, raising=False)
+        monkeypatch.setattr(byte_products, "_trial", lambda: True)
+        return byte_products.available(CPU)
+
     def test_on_no_other_device(self) -> None:
         assert not byte_products.available(torch.device("cuda"))
 
-    def test_not_without_the_instructions(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False, raising=False)
-        assert not byte_products.available(CPU)
+    @pytest.mark.parametrize(("avx512", "avx2"), [(True, False), (False, True), (False, False)])
+    def test_with_either_form_of_the_instructions(
+        self, avx512: bool, avx2: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert self.has(avx512, avx2, monkeypatch) == (avx512 or avx2)
+
+    @needs_instructions
+    @pytest.mark.parametrize(("routines", "exact"), [("AVX2", False), ("AVX2_VNNI", True)])
+    def test_the_trial_tells_routines_apart(self, routines: str, exact: bool) -> None:
+        """OneDNN is asked for those of other CPUs; that is for a process to do when it starts."""
+        code = "from compressai_vq.prior import byte_products as b; print(b._trial())"
+        environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": routines}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == str(exact)
 
     @pytest.mark.filterwarnings("ignore:TF32 acceleration")
     @pytest.mark.usefixtures("with_vnni")
