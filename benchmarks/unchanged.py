@@ -83,7 +83,7 @@ def as_sentence(report: dict[str, Any]) -> str:
     pairs = zip(report["lpips_before"].values(), report["lpips_after"].values(), strict=True)
     most = max(abs(before - after) for before, after in pairs)
     rounded = report["same_pictures"] < report["files"]
-    why = " (convolutions in fp32 are rounded otherwise than then)" if rounded else ""
+    why = " (sums are rounded otherwise than then, which can turn an index)" if rounded else ""
     return (
         f"Of {report['files']} files of {report['dataset'].capitalize()} ({report['images']} "
         f"images at all qualities), written and read by the code of commit "
