@@ -11,7 +11,7 @@ from compressai_vq.prior.integer_convolution import IntegerConvolution
 from compressai_vq.prior.network import Block, PriorNetwork
 from compressai_vq.rates import LADDER
 
-from .machines import computing, without_byte_products
+from .machines import computing
 from .made_up import made_up_layer, made_up_network, random_map
 
 pytestmark = pytest.mark.usefixtures("products")
@@ -63,13 +63,6 @@ def test_is_the_network_in_integers() -> None:
     assert torch.equal(hidden.long(), wanted_hidden)
     assert torch.equal(logits, wanted_logits)
     assert hidden.unique().numel() > 100 and logits.unique().numel() > 100
-
-
-def test_products_of_bytes_change_nothing() -> None:
-    wanted = results(maps())
-    with without_byte_products():
-        found = results(maps())
-    assert torch.equal(found[0].long(), wanted[0].long()) and torch.equal(found[1], wanted[1])
 
 
 @pytest.mark.parametrize("count", [1, 2])
