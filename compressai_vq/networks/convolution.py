@@ -25,14 +25,21 @@ class Convolution(nn.Conv2d):
             skip: added to the result.
         """
         learning = torch.is_grad_enabled()
-        fp32 = x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
+        fp32 = x.dtype == self.weight.dtype == torch.float32
+        fp32 = fp32 and not torch.is_autocast_enabled(x.device.type)
         fast = fp32 and winograd.pays(self.weight, *x.shape[2:])
         if fast and not learning:
             return winograd.convolve(x, self.weight, self.bias, silu, skip)
         x = F.silu(x, inplace=not learning) if silu else x
+        x = like_bf16(x, self)
         convolve = winograd.convolve_learning if fast else self._conv_forward
         y = convolve(x, self.weight, self.bias)
         return y if skip is None else add(y, skip)
+
+
+def like_bf16(x: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """``x``, in bf16 for a convolution whose weights are: what it reads may have more bits."""
+    return x.bfloat16() if convolution.weight.dtype == torch.bfloat16 else x
 
 
 def add(new: Tensor, old: Tensor) -> Tensor:

@@ -35,7 +35,8 @@ from .taming_blocks import Attention, Double, Halve, Norm, ResidualBlock
 WIDTH = 128  # channels at full size, in the published models
 _MULTIPLES = (1, 1, 2, 2, 4)  # of the width, from full size to a sixteenth
 # How many sizes, from the full one down, run in bf16 where that is fast: most of the time goes
-# to these.  The others keep fp32: a rounding there moves whole blocks of the image.
+# to these.  At the others a rounding moves whole blocks of the image: there only the branches
+# around skips do, and what they are added to keeps fp32.
 _IN_BF16 = 4
 _PREFIXES = {
     "encoder.": "encoder.net.",
@@ -150,8 +151,10 @@ class TamingEncoder(nn.Module):
         self.quant_conv = nn.Conv2d(latent_channels, latent_channels, 1)
 
     def use_bf16(self) -> None:
-        """Turn the sizes that nearly all the time goes to into bf16; see ``_IN_BF16``."""
-        self.net.down[:_IN_BF16].to(torch.bfloat16)
+        """Turn what nearly all the time goes to into bf16; see ``_IN_BF16``."""
+        for module in (self.net.conv_in, self.net.down[:_IN_BF16]):
+            module.to(torch.bfloat16)
+        _branches_in_bf16(self.net.down[_IN_BF16:], self.net.mid)
 
     def forward(self, x: Tensor, rate: int = 0) -> Tensor:
         """(N, 3, H, W) in [-1, 1], H and W multiples of 16, to (N, D, H/16, W/16)."""
@@ -167,13 +170,25 @@ class TamingDecoder(nn.Module):
         self.post_quant_conv = nn.Conv2d(latent_channels, latent_channels, 1)
 
     def use_bf16(self) -> None:
-        """As the encoder's; the last layers, at full size, are among them."""
+        """As the encoder's; the last layers, at full size, are among them.
+
+        The middle's convolutions keep fp32: of all branches they lie farthest from the image,
+        and their roundings would cost as much of its PSNR as all others together.
+        """
         for module in (self.net.up[:_IN_BF16], self.net.norm_out, self.net.conv_out):
             module.to(torch.bfloat16)
+        _branches_in_bf16(self.net.up[_IN_BF16:], self.net.mid.attn_1)
 
     def forward(self, z: Tensor, rate: int = 0) -> Tensor:
         """(N, D, h, w) to (N, 3, 16 h, 16 w), about [-1, 1] (not clipped)."""
         return self.net(self.post_quant_conv(z))
+
+
+def _branches_in_bf16(*networks: nn.Module) -> None:
+    for network in networks:
+        for module in network.modules():
+            if isinstance(module, ResidualBlock | Attention):
+                module.branch_in_bf16()
 
 
 def state_from_taming(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from .convolution import Convolution, add
+from .convolution import Convolution, add, like_bf16
 from .winograd import pays
 
 
@@ -51,6 +51,11 @@ class ResidualBlock(nn.Module):
         y = self.norm2(y)
         return self.conv2(y, silu=True, skip=skip)
 
+    def branch_in_bf16(self) -> None:
+        """Turn the convolutions into bf16, but not the skip that their result is added to."""
+        self.conv1.to(torch.bfloat16)
+        self.conv2.to(torch.bfloat16)
+
 
 class Attention(nn.Module):
     """Every position looks at all positions, with one head, around a skip."""
@@ -66,7 +71,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape; memory grows with H W, not with its square."""
         n, c, h, w = x.shape
-        y = self.norm(x)
+        y = like_bf16(self.norm(x), self.q)
 
         def positions(projection: Callable[[Tensor], Tensor]) -> Tensor:
             # (N, one head, H W, C): for channels-last memory a view.  With another order in
@@ -76,6 +81,11 @@ class Attention(nn.Module):
         y = F.scaled_dot_product_attention(positions(self.q), positions(self.k), positions(self.v))
         y = y.view(n, h, w, c).permute(0, 3, 1, 2)
         return add(self.proj_out(y), x)
+
+    def branch_in_bf16(self) -> None:
+        """Turn all but the normalisation and the skip into bf16."""
+        for projection in (self.q, self.k, self.v, self.proj_out):
+            projection.to(torch.bfloat16)
 
 
 class Halve(nn.Module):

@@ -58,12 +58,16 @@ def test_bf16_is_where_the_work_is_and_gives_nearly_the_same(
     encoder.use_bf16()
     decoder.use_bf16()
     for network, low, high in (
-        (encoder, "net.down.0.block.0.conv1.weight", "net.conv_in.weight"),
-        (decoder, "net.up.0.block.0.conv1.weight", "net.mid.attn_1.q.weight"),
+        (encoder, "net.down.0.block.0.conv1", "net.down.4.block.0.norm1"),
+        (encoder, "net.mid.block_1.conv1", "net.conv_out"),
+        (encoder, "net.down.4.attn.0.q", "net.down.4.attn.0.norm"),
+        (decoder, "net.up.0.block.0.conv1", "net.up.4.block.0.norm1"),
+        (decoder, "net.up.4.block.0.conv2", "net.mid.block_1.conv1"),
+        (decoder, "net.mid.attn_1.q", "net.mid.attn_1.norm"),
     ):
         parameters = dict(network.named_parameters())
-        assert parameters[low].dtype == torch.bfloat16
-        assert parameters[high].dtype == torch.float32
+        assert parameters[f"{low}.weight"].dtype == torch.bfloat16
+        assert parameters[f"{high}.weight"].dtype == torch.float32
     x = torch.rand(1, 3, 64, 48) * 2 - 1
     with torch.no_grad():
         expected = reference.quant_conv(reference.encoder(x))
@@ -73,6 +77,15 @@ def test_bf16_is_where_the_work_is_and_gives_nearly_the_same(
         error = (y - reference.decoder(reference.post_quant_conv(expected))) / 2
     assert error.abs().max() > 0
     assert -10 * error.square().mean().log10() > 40  # dB
+
+
+def test_gradients_reach_the_latent_through_bf16(pair: Pair) -> None:
+    decoder = pair[1].requires_grad_(False)
+    z = torch.randn(1, 16, 2, 3, requires_grad=True)
+    (expected,) = torch.autograd.grad(decoder(z).square().mean(), z)
+    decoder.use_bf16()
+    (gradient,) = torch.autograd.grad(decoder(z).float().square().mean(), z)
+    assert torch.nn.functional.cosine_similarity(gradient, expected).min() > 0.99
 
 
 def test_every_name_has_one_of_ours(reference: Reference) -> None:
