@@ -122,7 +122,10 @@ def _count(work: Callable[[], Any]) -> int:
 
     # Winograd's filtering counts as the direct convolution that it stands for.
     by_winograd: Any = torch.ops.aten._nnpack_spatial_convolution
-    with FlopCounterMode(display=False, custom_mapping={by_winograd: direct}) as counter:
+    packed: Any = torch.ops.mkldnn._convolution_pointwise
+    counts = {by_winograd: direct, packed: direct}
+    work()  # what is done only once is not counted
+    with FlopCounterMode(display=False, custom_mapping=counts) as counter:
         work()
     return counter.get_total_flops()
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import winograd
+from . import packed_weights, winograd
 
 
 class Convolution(nn.Conv2d):
-    """3x3 convolution, stride 1, padding 1: torch's, or :mod:`.winograd`'s where that pays."""
+    """3x3 convolution, stride 1, padding 1: torch's, or :mod:`.winograd`'s where that pays.
+
+    In bf16 and with fixed weights these are packed once (:mod:`.packed_weights`).
+    """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3, padding=1)
+        self._packed: Tensor | None = None
 
     def forward(self, x: Tensor, silu: bool = False, skip: Tensor | None = None) -> Tensor:
         """(N, C, H, W) to (N, C', H, W).
@@ -32,9 +38,26 @@ class Convolution(nn.Conv2d):
             return winograd.convolve(x, self.weight, self.bias, silu, skip)
         x = F.silu(x, inplace=not learning) if silu else x
         x = like_bf16(x, self)
-        convolve = winograd.convolve_learning if fast else self._conv_forward
-        y = convolve(x, self.weight, self.bias)
+        if fast:
+            y = winograd.convolve_learning(x, self.weight, self.bias)
+        elif packed_weights.serves(x, self.weight):
+            if self._packed is None:
+                self._packed = packed_weights.pack(self.weight, x)
+            y = packed_weights.convolve(x, self._packed, self.bias)
+        else:
+            y = self._conv_forward(x, self.weight, self.bias)
         return y if skip is None else add(y, skip)
+
+    def _apply(self, *arguments: Any, **options: Any) -> Any:
+        self._packed = None  # the weight moves, or takes another format
+        return super()._apply(*arguments, **options)
+
+    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
+        self._packed = None
+        super()._load_from_state_dict(*arguments, **options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_packed": None}  # can be neither copied nor pickled
 
 
 def like_bf16(x: Tensor, convolution: nn.Conv2d) -> Tensor:

@@ -31,6 +31,7 @@ from ..rates import LADDER
 from .channel_norm import normalize
 from .convolution import Convolution
 from .grain import Corner, Grain
+from .shuffles import shuffle_2, unshuffle_4
 
 Rate = int | Tensor
 
@@ -136,7 +137,7 @@ class LiteEncoder(nn.Module):
 
     def fine(self, x: Tensor, rate: Rate) -> Tensor:
         """The half above 1/16: image (N, 3, H, W) to (N, C, H/16, W/16)."""
-        x = self.quarter(self.stem(F.pixel_unshuffle(x, 4)), rate)
+        x = self.quarter(self.stem(unshuffle_4(x)), rate)
         return self.to_sixteenth(self.eighth(self.to_eighth(x), rate))
 
     def coarse(self, x: Tensor, rate: Rate) -> Tensor:
@@ -193,16 +194,4 @@ class LiteDecoder(nn.Module):
         x = F.interpolate(self.to_quarter(x), scale_factor=2, mode="nearest")
         x = self.quarter(x, rate)
         x = F.pixel_shuffle(self.to_half(self.norm(x, rate), silu=True), 2)
-        return _to_planes(self.head(x, silu=True))
-
-
-def _to_planes(x: Tensor) -> Tensor:
-    """Pixel-shuffle 2; the result is in the default layout, as pictures are, when nothing is to
-    be learned: of three channels torch's own are slow to lay side by side, and would be parted
-    again.
-    """
-    if torch.is_grad_enabled():
-        return F.pixel_shuffle(x, 2)
-    n, channels, height, width = x.shape
-    x = x.reshape(n, channels // 4, 2, 2, height, width).permute(0, 1, 4, 2, 5, 3)
-    return x.reshape(n, channels // 4, 2 * height, 2 * width)
+        return shuffle_2(self.head(x, silu=True))

@@ -17,10 +17,13 @@ def channels_last(module: M) -> M:
 
 
 def like_weights(x: Tensor, network: nn.Module) -> Tensor:
-    """``x`` in the number format and layout of a network's convolutions."""
+    """``x`` in the number format and layout of a network's convolutions; pictures stay planes.
+
+    Networks begin by moving a picture's pixels, and three channels side by side move slowly.
+    """
     # Of the modules, not the parameters: replicas of DataParallel have no parameters.
     convolutions = (m for m in network.modules() if isinstance(m, nn.Conv2d))
     weight = next(m.weight for m in convolutions if m.kernel_size[0] > 1)
-    last = weight.is_contiguous(memory_format=torch.channels_last)
+    last = x.shape[1] > 3 and weight.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last else torch.contiguous_format
     return x.to(weight.dtype).contiguous(memory_format=layout)

@@ -1,0 +1,34 @@
+"""Pixels move as torch's own functions move them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from compressai_vq.networks.shuffles import shuffle_2, unshuffle_4
+
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+FORMATS = [torch.float32, torch.bfloat16]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_channels_are_pixel_unshuffles(layout: torch.memory_format, kind: torch.dtype) -> None:
+    x = torch.rand(2, 3, 8, 20).to(kind, memory_format=layout)
+    wanted = unshuffle_4(x)
+    assert torch.equal(wanted, F.pixel_unshuffle(x, 4))
+    with torch.no_grad():
+        assert torch.equal(unshuffle_4(x), wanted)
+        assert torch.equal(unshuffle_4(x[1:]), wanted[1:])
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_planes_are_pixel_shuffles(layout: torch.memory_format, kind: torch.dtype) -> None:
+    x = torch.rand(2, 12, 5, 3).to(kind, memory_format=layout)
+    wanted = shuffle_2(x)
+    assert torch.equal(wanted, F.pixel_shuffle(x, 2))
+    with torch.no_grad():
+        found = shuffle_2(x)
+    assert torch.equal(found, wanted) and found.is_contiguous()
