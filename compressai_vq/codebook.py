@@ -30,15 +30,15 @@ def nearest_codewords(latents: Tensor, codewords: Tensor) -> Tensor:
         int64 (M,), each in [0, K).
     """
     latents, codewords = latents.detach().float(), codewords.detach().float()
-    # |z - e|^2 = |z|^2 - 2 z.e + |e|^2, and |z|^2 is the same for every codeword.
-    half_norms = codewords.square().sum(1).mul_(0.5)
-    rows = max(1, _PAIRS_AT_ONCE // len(codewords))
+    # |z - e|^2 = |z|^2 - 2 z.e + |e|^2, and |z|^2 is the same for every codeword.  The other two
+    # are one product of matrices: to add the last one afterwards would take as long again.
+    half_norms = codewords.square().sum(1, keepdim=True).mul_(0.5)
+    codewords = torch.cat([codewords.neg(), half_norms], 1).t()
+    latents = torch.cat([latents, latents.new_ones(len(latents), 1)], 1)
+    rows = max(1, _PAIRS_AT_ONCE // codewords.shape[1])
     with torch.autocast(latents.device.type, enabled=False):
         return torch.cat(
-            [
-                _first_least(torch.addmm(half_norms, chunk, codewords.t(), alpha=-1))
-                for chunk in latents.split(rows)
-            ]
+            [_first_least(torch.mm(chunk, codewords)) for chunk in latents.split(rows)]
         )
 
 

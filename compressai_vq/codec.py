@@ -171,8 +171,7 @@ class VQGANCodec(CompressionModel):
     def paint_latents(self, latents: Tensor, height: int, width: int) -> Tensor:
         """As :meth:`paint`, of latents (D, h, w), which need not be codewords."""
         if not self._in_tiles((latents.shape[1], latents.shape[2])):
-            image = self.image(latents[None]).clamp_(0, 1)
-            return from_unit(image).cpu()[:, :height, :width]
+            return from_unit(self.image(latents[None])).cpu()[:, :height, :width]
         picture = torch.empty((height, width, 3), dtype=torch.uint8).permute(2, 0, 1)
         for region, x in self._image_tiles(latents[None]):
             room = picture[(..., *region.slices(scale=STRIDE))]
@@ -319,7 +318,10 @@ class VQGANCodec(CompressionModel):
 
 def network_range(x: Tensor) -> Tensor:
     """Images of any size, in [0, 1] or 8-bit, to [-1, 1] and sides of multiples of 16."""
-    return (2 * pad_to_stride(x.float().div_(255) if x.dtype == torch.uint8 else x)).sub_(1)
+    if x.dtype == torch.uint8:
+        # A pass less than by way of [0, 1], and the same numbers: halves are exact.
+        return pad_to_stride(x.float().div_(127.5).sub_(1))
+    return (2 * pad_to_stride(x)).sub_(1)
 
 
 def unit_range(y: Tensor) -> Tensor:

@@ -142,7 +142,8 @@ def to_unit(picture: Tensor) -> Tensor:
 
 
 def from_unit(x: Tensor) -> Tensor:
-    """(1, 3, H, W) in [0, 1] to uint8 (3, H, W)."""
+    """(1, 3, H, W), clipped to [0, 1], to uint8 (3, H, W)."""
     import torch
 
-    return x[0].float().mul(255).round_().clamp_(0, 255).to(torch.uint8)
+    levels = x[0].float().mul(255).round_().clamp_(0, 255)
+    return levels.to(torch.int16).to(torch.uint8)  # in two steps with vector instructions
