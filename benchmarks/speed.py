@@ -34,6 +34,7 @@ from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import psnr
 from compressai_vq.machine import describe_machine
+from compressai_vq.networks.winograd import pays
 from compressai_vq.picture import from_unit, read_picture, to_unit, write_picture
 from compressai_vq.precision import for_inference
 from compressai_vq.pretrained import pretrained_weights
@@ -78,6 +79,12 @@ def main(argv: list[str] | None = None) -> int:
         "--picture", type=Path, help="its upper left 768x512 pixels (default: a sample photograph)"
     )
     parser.add_argument("--without", default="", help="contestants to leave out, such as vvc")
+    parser.add_argument(
+        "--precision",
+        choices=["auto", "fp32", "bf16"],
+        default="auto",
+        help="of our networks (default: what is fast on this CPU)",
+    )
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args(argv)
     try:
@@ -86,6 +93,7 @@ def main(argv: list[str] | None = None) -> int:
             arguments.threads,
             arguments.picture,
             {name for name in arguments.without.split(",") if name},
+            arguments.precision,
         )
     except (CodecError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -98,7 +106,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measure(
-    repeats: int, threads: int, source: Path | None = None, without: set[str] | None = None
+    repeats: int,
+    threads: int,
+    source: Path | None = None,
+    without: set[str] | None = None,
+    precision: str = "auto",
 ) -> dict[str, Any]:
     """All contestants' medians, and the ratios of :data:`PAIRS`.
 
@@ -107,6 +119,7 @@ def measure(
         threads: of contestants that are not compared on one thread.
         source: the picture; by default a sample photograph that scikit-learn ships.
         without: names of contestants to leave out.
+        precision: of our networks, as :func:`.for_inference` takes it.
 
     Raises:
         CodecError: when a contestant fails.
@@ -118,13 +131,23 @@ def measure(
     contestants = list(dict.fromkeys([LITE, *(one for pair in pairs for one in pair)]))
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
-        runs = _rounds(contestants, repeats, threads, source, Path(folder))
-        fidelity = _fidelity(Path(folder)) if {TAMING, MAO} <= set(contestants) else None
-    return {**_facts(threads, repeats), **_lite_facts(runs), **_summary(runs, pairs, fidelity)}
+        runs = _rounds(contestants, repeats, threads, source, Path(folder), precision)
+        both = {TAMING, MAO} <= set(contestants)
+        fidelity = _fidelity(Path(folder), precision) if both else None
+    return {
+        **_facts(threads, repeats, precision),
+        **_lite_facts(runs),
+        **_summary(runs, pairs, fidelity),
+    }
 
 
 def _rounds(
-    contestants: list[Contestant], repeats: int, threads: int, source: Path | None, folder: Path
+    contestants: list[Contestant],
+    repeats: int,
+    threads: int,
+    source: Path | None,
+    folder: Path,
+    precision: str,
 ) -> dict[Contestant, list[dict[str, Any]]]:
     picture = folder / "picture.png"
     sample = files("sklearn.datasets").joinpath("images", "china.jpg")
@@ -140,7 +163,7 @@ def _rounds(
                 if one not in workers:
                     size = runs[LITE][0]["bytes"] if runs[LITE] else 0
                     workers[one] = stack.enter_context(
-                        worker(one, folder, one.threads or threads, size)
+                        worker(one, folder, one.threads or threads, size, precision)
                     )
                 result = workers[one].run()
                 # The first is kept until here for VVC, which wants to know how many bytes.
@@ -187,12 +210,14 @@ class Worker:
 
 
 @contextlib.contextmanager
-def worker(one: Contestant, folder: Path, threads: int, size: int) -> Iterator[Worker]:
+def worker(
+    one: Contestant, folder: Path, threads: int, size: int, precision: str = "auto"
+) -> Iterator[Worker]:
     """Start a contestant; it ends with the context."""
     command = [sys.executable, "-m", "benchmarks.speed_worker", one.name]
     command += [str(folder / "picture.png"), "--threads", str(threads), "--bytes", str(size)]
     command += ["--state", str(folder / "state.pt"), "--keep", str(folder / f"{one.name}.pt")]
-    command += ["--quality", str(QUALITY)]
+    command += ["--quality", str(QUALITY), "--precision", precision]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
     contestant = Worker(process, one.name)
@@ -203,7 +228,7 @@ def worker(one: Contestant, folder: Path, threads: int, size: int) -> Iterator[W
 
 
 @torch.inference_mode()
-def _fidelity(folder: Path) -> dict[str, float]:
+def _fidelity(folder: Path, precision: str) -> dict[str, float]:
     """How near our output is to theirs, and how many of the indices are the same.
 
     Decoded from the same indices, which is what a file's decoder does; and with each one's own,
@@ -211,7 +236,7 @@ def _fidelity(folder: Path) -> dict[str, float]:
     """
     ours, theirs = (torch.load(folder / f"{one.name}.pt") for one in (MAO, TAMING))
     expected = from_unit(theirs["decoded"])
-    decoded = load_ours(folder / "state.pt").decode(theirs["indices"])
+    decoded = load_ours(folder / "state.pt", precision).decode(theirs["indices"])
     return {
         "psnr": psnr(from_unit(decoded), expected),
         "psnr_with_own_indices": psnr(from_unit(ours["decoded"]), expected),
@@ -219,15 +244,18 @@ def _fidelity(folder: Path) -> dict[str, float]:
     }
 
 
-def _facts(threads: int, repeats: int) -> dict[str, Any]:
+def _facts(threads: int, repeats: int, precision: str) -> dict[str, Any]:
     weights = pretrained_weights("mao2024-vqgan-lite")
-    lite = for_inference(weights.codec(QUALITY))
+    lite = for_inference(weights.codec(QUALITY), precision=precision)
     networks = (lite.encoder, lite.decoder)
     return {
         "image": f"{SIZE[1]}x{SIZE[0]}",
         "machine": describe_machine() | {"threads": threads},
         "fingerprint": weights.fingerprint.hex(),
         "lite_dtype": str(next(lite.encoder.parameters()).dtype).removeprefix("torch."),
+        "lite_by_winograd": pays(
+            lite.encoder.get_parameter("stem.weight"), SIZE[0] // 4, SIZE[1] // 4
+        ),
         "lite_parameters": sum(p.numel() for m in networks for p in m.parameters()),
         "repeats": repeats,
     }

@@ -100,12 +100,12 @@ def load_published(path: Path) -> Published:
     return model
 
 
-def load_ours(path: Path) -> Mao2024VQGAN:
+def load_ours(path: Path, precision: str = "auto") -> Mao2024VQGAN:
     """The same weights in ``mao2024-vqgan``, as the command line runs it."""
     state = state_from_taming(torch.load(path))
     width = len(state["encoder.net.conv_in.weight"])
     codec = Mao2024VQGAN(CODEWORDS, CHANNELS, width)
     networks = codec.load_state_dict(state, strict=False)
     assert not networks.unexpected_keys
-    for_inference(codec)
+    for_inference(codec, precision=precision)
     return codec

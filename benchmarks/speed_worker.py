@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("picture", type=Path)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quality", type=int, default=9, help="of ours")
+    parser.add_argument("--precision", default="auto", help="of ours")
     parser.add_argument("--bytes", type=int, default=0, help="most that VVC's file may have")
     parser.add_argument("--state", type=Path, help="of taming's modules")
     parser.add_argument("--keep", type=Path, help="where to leave what was decoded")
@@ -70,7 +71,8 @@ def _lite(arguments: argparse.Namespace) -> Run:
     from compressai_vq.pretrained import pretrained_weights
 
     coding = "prior" if arguments.name == "lite-prior" else "frequencies"
-    codec = FileCodec(pretrained_weights("mao2024-vqgan-lite"), coding=coding)
+    weights = pretrained_weights("mao2024-vqgan-lite")
+    codec = FileCodec(weights, precision=arguments.precision, coding=coding)
     picture = read_picture(arguments.picture, codec.max_pixels)
     networks = codec.codec(arguments.quality)
     x = to_unit(picture)
@@ -153,9 +155,11 @@ def _taming(arguments: argparse.Namespace) -> Run:
     from benchmarks import speed_reference
     from compressai_vq.picture import read_picture, to_unit
 
-    published = arguments.name == "taming"
-    load = speed_reference.load_published if published else speed_reference.load_ours
-    model = load(arguments.state)
+    model: Any
+    if arguments.name == "taming":
+        model = speed_reference.load_published(arguments.state)
+    else:
+        model = speed_reference.load_ours(arguments.state, arguments.precision)
     x = to_unit(read_picture(arguments.picture, 1 << 22))
     x = x[..., : x.shape[-2] // 16 * 16, : x.shape[-1] // 16 * 16]
 

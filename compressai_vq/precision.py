@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 
 from .codec import VQGANCodec
+from .networks import winograd
 from .networks.convolution import wants_default_layout
 from .networks.memory_layout import channels_last
 
@@ -57,7 +58,7 @@ def for_inference(
             Networks with a method ``use_bf16`` (taming's) keep what needs it in fp32.
 
     Weights are laid out channels-last, but for networks whose convolutions are faster by
-    another algorithm, in the default layout (:mod:`.networks.winograd`).
+    another algorithm on this CPU, in the default layout (:mod:`.networks.winograd`).
     """
     codec = codec.to(device).eval().requires_grad_(False)
     if precision == "auto":
@@ -69,6 +70,6 @@ def for_inference(
                 partly()
             else:
                 network.to(torch.bfloat16)
-        if not wants_default_layout(network):
+        if not (winograd.preferred() and wants_default_layout(network)):
             channels_last(network)
     return codec

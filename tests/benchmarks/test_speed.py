@@ -44,7 +44,7 @@ def report(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(speed, "_rounds", rounds)
     near = {"psnr": 48.25, "psnr_with_own_indices": 39.5, "same_indices": 0.987}
-    monkeypatch.setattr(speed, "_fidelity", lambda _: near)
+    monkeypatch.setattr(speed, "_fidelity", lambda *_: near)
     return measure(3, torch.get_num_threads())
 
 
@@ -72,9 +72,21 @@ def test_the_words_are_the_results(report: dict[str, Any]) -> None:
     assert "| 40 | 40 to 40 | 20 |" in rows[1]
     assert "PSNR 48.2 dB" in text and "98.7 %" in text and "39.5 dB" in text
     assert "`-lite`: 25 %" in text
-    for number_format, told in (("bfloat16", False), ("float32", True)):
-        text = speed_text({**report, "lite_dtype": number_format})
-        assert ("Winograd" in text) == told
+    for told in (False, True):
+        assert ("Winograd" in speed_text({**report, "lite_by_winograd": told})) == told
+
+
+def test_our_networks_take_the_precision_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def rounds(contestants: list[Contestant], *rest: Any) -> dict[Contestant, list[Any]]:
+        asked.append(rest[-1])
+        return {one: [_run(1.0)] for one in contestants}
+
+    monkeypatch.setattr(speed, "_rounds", rounds)
+    for precision, told in (("fp32", "float32"), ("bf16", "bfloat16")):
+        found = measure(1, torch.get_num_threads(), None, {"taming"}, precision)
+        assert (found["lite_dtype"], asked.pop()) == (told, precision)
 
 
 def test_results_without_a_table_still_read() -> None:

@@ -174,7 +174,9 @@ def test_many_threads_at_once() -> None:
 
 
 @needs_library
-def test_networks_get_the_layout_that_they_want() -> None:
+def test_networks_get_the_layout_that_they_want(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+
     def decoder(precision: str) -> nn.Module:
         return for_inference(Mao2024VQGAN(8, 32, width=32), precision=precision).decoder
 
@@ -224,3 +226,14 @@ def test_learned_layers_compute_as_fixed_ones() -> None:
     with torch.no_grad():
         fixed = conv(x.clone(), silu=True)
     assert torch.equal(conv.requires_grad_()(x, silu=True), fixed)
+
+
+@needs_library
+def test_torchs_own_convolutions_are_preferred_with_avx512(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    lite = for_inference(Mao2024VQGANLite(8), precision="fp32")
+    weight = lite.decoder.get_parameter("stem.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not pays(weight, 64, 64)
