@@ -31,6 +31,11 @@ class Norm(nn.GroupNorm):
     def __init__(self, channels: int) -> None:
         super().__init__(32, channels, eps=1e-6)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        # Other devices do not take bf16 with parameters in fp32.
+        return super().forward(x if x.device.type == "cpu" else x.to(self.weight.dtype))
+
 
 class ResidualBlock(nn.Module):
     """norm, SiLU, 3x3 convolution, twice, around a skip."""
