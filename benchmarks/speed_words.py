@@ -63,7 +63,7 @@ def _pair(row: dict[str, Any], peak: dict[str, float]) -> str:
 
 
 def _counted(report: dict[str, Any]) -> str:
-    if not report.get("lite_by_winograd", report["lite_dtype"] == "float32"):
+    if not report.get("lite_by_winograd"):
         return ""
     return "; counted as of direct convolutions, and Winograd's filtering needs fewer"
 

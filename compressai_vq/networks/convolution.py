@@ -31,8 +31,7 @@ class Convolution(nn.Conv2d):
             skip: added to the result.
         """
         learning = torch.is_grad_enabled()
-        fp32 = x.dtype == self.weight.dtype == torch.float32
-        fp32 = fp32 and not torch.is_autocast_enabled(x.device.type)
+        fp32 = x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
         fast = fp32 and winograd.pays(self.weight, *x.shape[2:])
         if fast and not learning:
             return winograd.convolve(x, self.weight, self.bias, silu, skip)

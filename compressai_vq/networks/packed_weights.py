@@ -1,7 +1,7 @@
 """Weights of bf16 convolutions on a CPU, packed once as its routines read them.
 
-oneDNN packs them at each call otherwise: a sixth of the time that 256 channels take at a sixteenth
-of an image's side.  The sums are the same to the bit.
+oneDNN packs them at each call otherwise, which counts where channels are many and positions few.
+The sums are the same to the bit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def serves(x: Tensor, weight: Tensor) -> bool:
     if torch.is_grad_enabled() or not x.dtype == weight.dtype == torch.bfloat16:
         return False
     return (
-        x.device.type == weight.device.type == "cpu" and not weight.requires_grad and _available()
+        x.device.type == weight.device.type == "cpu" and not weight.requires_grad and available()
     )
 
 
@@ -46,7 +46,7 @@ def convolve(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
 
 
 @functools.cache
-def _available() -> bool:
+def available() -> bool:
     """Whether torch has the routines, on this CPU, and they do as its own do."""
     if not torch.backends.mkldnn.is_available():
         return False

@@ -173,7 +173,7 @@ class TamingDecoder(nn.Module):
         """As the encoder's; the last layers, at full size, are among them.
 
         The middle's convolutions keep fp32: of all branches they lie farthest from the image,
-        and their roundings would cost as much of its PSNR as all others together.
+        and their roundings would cost the most of its PSNR.
         """
         for module in (self.net.up[:_IN_BF16], self.net.norm_out, self.net.conv_out):
             module.to(torch.bfloat16)

@@ -14,7 +14,7 @@ from compressai_vq.networks.convolution import Convolution
 from compressai_vq.networks.memory_layout import channels_last
 
 pytestmark = pytest.mark.skipif(
-    not packed_weights._available(), reason="torch has no packed weights in bf16 here"
+    not packed_weights.available(), reason="torch has no packed weights in bf16 here"
 )
 
 
