@@ -3,8 +3,10 @@
     python -m benchmarks.unchanged KODAK --against COMMIT -o benchmarks/results/unchanged.json
 
 Both codes compress and decompress the same pictures with the earlier commit's weights, which
-both can read, by frequencies, on one thread, at every quality.  Counted is how many files and
-decoded pictures are the same to the byte; LPIPS (AlexNet) is the mean of each.
+both can read, by frequencies, on one thread, at every quality; in bf16 where the CPU is fast at
+it, and in fp32, where sums are rounded so finely that other orders of adding turn hardly an index.
+Counted is how many files and decoded pictures are the same to the byte; LPIPS (AlexNet) is the
+mean of each.
 """
 
 from __future__ import annotations
@@ -27,20 +29,23 @@ from compressai_vq.errors import CodecError
 from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.metrics.picture_metrics import PictureMetrics
 from compressai_vq.picture import read_picture
+from compressai_vq.precision import prefers_bf16
 
 WORKER = Path(__file__).with_name("unchanged_worker.py")
 
 
-def run_worker(code: Path, weights: Path, pictures: list[Path], output: Path) -> None:
-    """Code the pictures with the package that is in a folder.
+def run_worker(
+    code: Path, weights: Path, pictures: list[Path], output: Path, precision: str
+) -> None:
+    """Code the pictures with the package that is in a folder, in ``"bf16"`` or ``"fp32"``.
 
     Raises:
         CodecError: when it fails, or another package was used.
     """
     output.mkdir()
-    command = [sys.executable, "-W", "ignore", str(WORKER), str(weights), str(output)]
+    command = [sys.executable, "-W", "ignore", str(WORKER), precision, str(weights)]
     done = subprocess.run(
-        [*command, *map(str, pictures)],
+        [*command, str(output), *map(str, pictures)],
         env={**os.environ, "PYTHONPATH": str(code), "COMPRESSAI_VQ_AUTOLOAD": "0"},
         capture_output=True,
         text=True,
@@ -80,29 +85,41 @@ def compare(pictures: list[Path], before: Path, after: Path) -> dict[str, Any]:
 
 def as_sentence(report: dict[str, Any]) -> str:
     """What was found, in words."""
-    pairs = zip(report["lpips_before"].values(), report["lpips_after"].values(), strict=True)
-    most = max(abs(before - after) for before, after in pairs)
-    rounded = report["same_pictures"] < report["files"]
-    why = " (sums are rounded otherwise than then, which can turn an index)" if rounded else ""
+    files = next(iter(report["formats"].values()))["files"]
+    found = "; ".join(map(_found, report["formats"].items()))
     return (
-        f"Of {report['files']} files of {report['dataset'].capitalize()} ({report['images']} "
-        f"images at all qualities), written and read by the code of commit "
-        f"`{report['before'][:7]}`, before tiles and the other work on speed, and by this one, "
-        f"{report['same_files']} are the same to the byte, and of the decoded pictures "
-        f"{report['same_pictures']}{why}; mean LPIPS differs by {most:.6f} at most. Weights "
-        f"`{report['fingerprint'][:16]}`, that commit's; {report['machine']['cpu']}."
+        f"{files} files of {report['dataset'].capitalize()} ({report['images']} images at all "
+        f"qualities), written and read by the code of commit `{report['before'][:7]}`, before "
+        f"tiles and the other work on speed, and by this one: {found}. Sums are rounded otherwise "
+        f"than then, which can turn an index. Weights `{report['fingerprint'][:16]}`, that "
+        f"commit's; {report['machine']['cpu']}."
+    )
+
+
+def _found(entry: tuple[str, dict[str, Any]]) -> str:
+    precision, found = entry
+    before, after = found["lpips_before"].values(), found["lpips_after"].values()
+    pairs = list(zip(before, after, strict=True))
+    most = max(abs(old - new) for old, new in pairs)
+    equal = sum(f"{old:.3f}" == f"{new:.3f}" for old, new in pairs)
+    return (
+        f"in {precision} {found['same_files']} are the same to the byte, and of the decoded "
+        f"pictures {found['same_pictures']}; mean LPIPS differs by {most:.6f} at most and is, in "
+        f"three decimals, the same at {equal} of {len(pairs)} qualities"
     )
 
 
 def measure(earlier: Earlier, pictures: list[Path]) -> dict[str, Any]:
-    """Run both codes and compare what they made."""
+    """Run both codes in every number format and compare what they made."""
     fingerprint = LadderWeights.load(earlier.weights).fingerprint.hex()
-    with tempfile.TemporaryDirectory() as name:
-        before, after = Path(name) / "before", Path(name) / "after"
-        run_worker(earlier.code, earlier.weights, pictures, before)
-        run_worker(ROOT, earlier.weights, pictures, after)
-        found = compare(pictures, before, after)
-    return {"before": earlier.commit, "fingerprint": fingerprint, **found}
+    formats = {}
+    for precision in ("bf16", "fp32") if prefers_bf16("cpu") else ("fp32",):
+        with tempfile.TemporaryDirectory() as name:
+            before, after = Path(name) / "before", Path(name) / "after"
+            run_worker(earlier.code, earlier.weights, pictures, before, precision)
+            run_worker(ROOT, earlier.weights, pictures, after, precision)
+            formats[precision] = compare(pictures, before, after)
+    return {"before": earlier.commit, "fingerprint": fingerprint, "formats": formats}
 
 
 def main(argv: list[str] | None = None) -> int:

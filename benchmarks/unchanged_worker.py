@@ -1,6 +1,6 @@
 """Codes pictures with whichever compressai_vq is on the path, for ``benchmarks.unchanged``.
 
-    PYTHONPATH=CODE python benchmarks/unchanged_worker.py WEIGHTS OUTPUT PICTURE...
+    PYTHONPATH=CODE python benchmarks/unchanged_worker.py PRECISION WEIGHTS OUTPUT PICTURE...
 
 Leaves ``NAME.qN.cvq`` and the decoded ``NAME.qN.npy``, uint8 (H, W, 3), in OUTPUT, and says
 where the package was that did it.  Imports nothing else of the repository: it runs with the
@@ -21,10 +21,11 @@ from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.picture import read_picture
 
 
-def main(weights: str, output: str, *pictures: str) -> None:
+def main(precision: str, weights: str, output: str, *pictures: str) -> None:
     """Code every picture at every quality."""
     torch.set_num_threads(1)
-    codec = FileCodec(LadderWeights.load(Path(weights)), coding="frequencies")
+    ladder = LadderWeights.load(Path(weights))
+    codec = FileCodec(ladder, precision=precision, coding="frequencies")
     for path in map(Path, pictures):
         picture = read_picture(path, 1 << 25)
         for quality in codec.weights.qualities:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from benchmarks import unchanged
-from benchmarks.earlier_commit import code_of
+from benchmarks.earlier_commit import Earlier, code_of
 from benchmarks.environment import ROOT
-from benchmarks.unchanged import as_sentence, compare, main, run_worker
+from benchmarks.unchanged import as_sentence, compare, main, measure, run_worker
 from compressai_vq.errors import CodecError
+from compressai_vq.ladder_weights import packaged_weights
 from compressai_vq.picture import write_picture
 
 from ..fixtures import photograph
@@ -55,7 +56,7 @@ def test_files_pictures_and_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert found["lpips_after"][10] == pytest.approx(found["lpips_before"][10] + 1)
     text = as_sentence(
         {
-            **found,
+            "formats": {"bf16": found, "fp32": {**found, "lpips_after": found["lpips_before"]}},
             "before": "a" * 40,
             "fingerprint": "f" * 64,
             "dataset": "kodak",
@@ -63,8 +64,23 @@ def test_files_pictures_and_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             "machine": {"cpu": "a CPU"},
         }
     )
-    assert "4 files of Kodak (2 images" in text and "3 are the same to the byte" in text
-    assert "differs by 1.000000 at most" in text and "`aaaaaaa`" in text
+    assert text.startswith("4 files of Kodak (2 images") and "`aaaaaaa`" in text
+    in_bf16, in_fp32 = text.split("; in fp32 ")
+    assert "in bf16 3 are the same to the byte" in in_bf16
+    assert "differs by 1.000000 at most" in in_bf16 and "same at 1 of 2 qualities" in in_bf16
+    assert "differs by 0.000000 at most" in in_fp32 and "same at 2 of 2 qualities" in in_fp32
+
+
+def test_every_number_format_that_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(unchanged, "run_worker", lambda *of: asked.append(of[-1]))
+    monkeypatch.setattr(unchanged, "compare", lambda *_: {})
+    earlier = Earlier("a" * 40, ROOT, packaged_weights("mao2024-vqgan-lite"))
+    for fast, formats in ((True, ["bf16", "fp32"]), (False, ["fp32"])):
+        monkeypatch.setattr(unchanged, "prefers_bf16", lambda _, fast=fast: fast)
+        asked.clear()
+        assert list(measure(earlier, [])["formats"]) == formats
+        assert asked == [each for each in formats for _ in range(2)]
 
 
 @in_a_repository
@@ -75,13 +91,13 @@ def test_the_code_is_the_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     worker = tmp_path / "worker.py"
     worker.write_text("import sys; print(sys.path[1] + '/compressai_vq')")
     monkeypatch.setattr(unchanged, "WORKER", worker)
-    run_worker(folder, tmp_path / "weights", [], tmp_path / "one")
+    run_worker(folder, tmp_path / "weights", [], tmp_path / "one", "fp32")
     worker.write_text("print('/elsewhere/compressai_vq')")
     with pytest.raises(CodecError, match="the code in /elsewhere"):
-        run_worker(folder, tmp_path / "weights", [], tmp_path / "two")
+        run_worker(folder, tmp_path / "weights", [], tmp_path / "two", "fp32")
     worker.write_text("raise SystemExit('no luck')")
     with pytest.raises(CodecError, match="no luck"):
-        run_worker(folder, tmp_path / "weights", [], tmp_path / "three")
+        run_worker(folder, tmp_path / "weights", [], tmp_path / "three", "fp32")
 
 
 @in_a_repository
