@@ -47,7 +47,8 @@ from .tiles import Tile, tiles, whole
 STEPS = 32
 """More steps go on to gain, ever less."""
 
-_VGG_EVERY = 8  # steps: VGG16 takes several times as long as the decoder and AlexNet
+_VGG_EVERY = 8  # steps: VGG16 takes several times as long as the decoder and AlexNet; fewer
+# steps do without it
 _VGG_LAST = 3  # steps before the end, where the picture is nearly the final one
 _BITS_EVERY = 4  # steps: the map changes slowly
 
@@ -77,13 +78,13 @@ class Refinement:
 
     Args:
         steps: of the shares; 0 leaves the nearest codewords. Every eighth one asks VGG16 too,
-            the third from the last among these.
+            the third from the last among these; fewer than eight ask AlexNet alone.
         device: where the metrics' networks run: the codecs' own.
         allow_download: whether a backbone may be fetched when the cache has none.
 
     Raises:
         CodecError: for negative steps, when a backbone cannot be had, and when DISTS's
-            package is not installed.
+            package is not installed where it is asked.
     """
 
     def __init__(
@@ -98,11 +99,13 @@ class Refinement:
 
         self.steps = steps
         self._nets: dict[str, Any] = {}
-        for name in ("lpips", "lpips-vgg", "dists") if steps else ():
+        names = ["lpips"] if steps else []
+        names += ["lpips-vgg", "dists"] if steps >= _VGG_EVERY else []
+        for name in names:
             self._nets[name] = load_metric(name, allow_download).to(device)
-        if steps:
-            for backbone in (self._nets["lpips"], self._nets["dists"]):
-                (channels_last if prefers_bf16(device) else freeze_convolutions)(backbone)
+            if name != "lpips-vgg":  # whose heads are all that is used
+                arrange = channels_last if prefers_bf16(device) else freeze_convolutions
+                arrange(self._nets[name])
 
     def indices(self, codec: VQGANCodec, picture: Tensor, coding: str | None = None) -> Tensor:
         """The refined index map of a picture.
@@ -170,7 +173,7 @@ class Refinement:
             codewords[(..., *inside)] = (shares @ weight).permute(2, 0, 1)
             x_hat = codec.image(codewords, (outer.top, outer.left))[..., :height, :width]
             by_all = (self.steps - step) % _VGG_EVERY == _VGG_LAST
-            loss = objective(x_hat[pixels], by_all)
+            loss = objective(x_hat[pixels], by_all and self.steps >= _VGG_EVERY)
             loss = positions * loss + per_bit * (shares * bits).sum()
             (logits.grad,) = torch.autograd.grad(loss, logits)
             optimizer.step()
@@ -203,7 +206,7 @@ class _Objective:
         self._bf16 = next(codec.decoder.parameters()).dtype == torch.bfloat16
         with torch.no_grad(), self._autocast():
             self._alex = list(lpips_features(nets["lpips"], self._x))
-            self._vgg = list(dists_features(nets["dists"], self._x))
+            self._vgg = dists_features(nets["dists"], self._x) if "dists" in nets else []
 
     def __call__(self, x_hat: Tensor, by_all: bool) -> Tensor:
         """The distance of (1, 3, H, W), about [0, 1], from the original."""

@@ -115,14 +115,23 @@ def test_nearest_codewords_where_nothing_is_to_be_refined() -> None:
         assert torch.equal(found, codec.encode(picture[None])[0])
 
 
-def test_without_steps_no_backbone_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise AssertionError("a metric was loaded")
+@pytest.mark.parametrize(
+    ("steps", "asked"),
+    [(0, []), (1, ["lpips"]), (7, ["lpips"]), (8, ["lpips", "lpips-vgg", "dists"])],
+)
+def test_only_backbones_that_are_asked_are_needed(
+    steps: int, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
 
-    monkeypatch.setattr("compressai_vq.metrics.picture_metrics.load_metric", fail)
-    assert Refinement(0).steps == 0
-    with pytest.raises(AssertionError, match="was loaded"):
-        Refinement(1)
+    def load(name: str, allow_download: bool) -> torch.nn.Module:
+        assert not allow_download
+        loaded.append(name)
+        return torch.nn.Module()
+
+    monkeypatch.setattr("compressai_vq.metrics.picture_metrics.load_metric", load)
+    assert Refinement(steps, allow_download=False).steps == steps
+    assert loaded == asked
 
 
 def test_large_pictures_are_refined_window_by_window(monkeypatch: pytest.MonkeyPatch) -> None:
