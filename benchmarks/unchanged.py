@@ -85,27 +85,29 @@ def compare(pictures: list[Path], before: Path, after: Path) -> dict[str, Any]:
 
 def as_sentence(report: dict[str, Any]) -> str:
     """What was found, in words."""
-    files = next(iter(report["formats"].values()))["files"]
     found = "; ".join(map(_found, report["formats"].items()))
     return (
-        f"{files} files of {report['dataset'].capitalize()} ({report['images']} images at all "
-        f"qualities), written and read by the code of commit `{report['before'][:7]}`, before "
-        f"tiles and the other work on speed, and by this one: {found}. Sums are rounded otherwise "
-        f"than then, which can turn an index. Weights `{report['fingerprint'][:16]}`, that "
-        f"commit's; {report['machine']['cpu']}."
+        f"Files of {report['dataset'].capitalize()} ({report['images']} images at all qualities), "
+        f"written and read by the code of commit `{report['before'][:7]}`, before tiles and the "
+        f"other work on speed, and by this one: {found}. Weights `{report['fingerprint'][:16]}`, "
+        f"that commit's; {report['machine']['cpu']}."
     )
 
 
 def _found(entry: tuple[str, dict[str, Any]]) -> str:
     precision, found = entry
+    files = found["files"]
+    if found["same_files"] == found["same_pictures"] == files:
+        return f"in {precision} all {files} and their pictures are the same to the byte"
     before, after = found["lpips_before"].values(), found["lpips_after"].values()
     pairs = list(zip(before, after, strict=True))
     most = max(abs(old - new) for old, new in pairs)
     equal = sum(f"{old:.3f}" == f"{new:.3f}" for old, new in pairs)
     return (
-        f"in {precision} {found['same_files']} are the same to the byte, and of the decoded "
-        f"pictures {found['same_pictures']}; mean LPIPS differs by {most:.6f} at most and is, in "
-        f"three decimals, the same at {equal} of {len(pairs)} qualities"
+        f"in {precision} {found['same_files']} of {files} and {found['same_pictures']} of their "
+        "pictures are the same to the byte, since sums are rounded otherwise than then, which can "
+        f"turn an index; mean LPIPS differs by {most:.6f} at most and rounds to the same three "
+        f"decimals at {equal} of {len(pairs)} qualities"
     )
 
 

@@ -78,7 +78,8 @@ class Refinement:
 
     Args:
         steps: of the shares; 0 leaves the nearest codewords. Every eighth one asks VGG16 too,
-            the third from the last among these; fewer than eight ask AlexNet alone.
+            the third from the last among these; fewer than eight ask AlexNet alone. Fewer than
+            four can make pictures of few codewords worse.
         device: where the metrics' networks run: the codecs' own.
         allow_download: whether a backbone may be fetched when the cache has none.
 

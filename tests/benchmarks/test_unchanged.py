@@ -54,9 +54,10 @@ def test_files_pictures_and_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert list(found["lpips_before"]) == [1, 10]
     assert found["lpips_after"][1] == found["lpips_before"][1]
     assert found["lpips_after"][10] == pytest.approx(found["lpips_before"][10] + 1)
+    same = {**found, "same_files": 4, "same_pictures": 4, "lpips_after": found["lpips_before"]}
     text = as_sentence(
         {
-            "formats": {"bf16": found, "fp32": {**found, "lpips_after": found["lpips_before"]}},
+            "formats": {"bf16": found, "fp32": same},
             "before": "a" * 40,
             "fingerprint": "f" * 64,
             "dataset": "kodak",
@@ -64,11 +65,10 @@ def test_files_pictures_and_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             "machine": {"cpu": "a CPU"},
         }
     )
-    assert text.startswith("4 files of Kodak (2 images") and "`aaaaaaa`" in text
-    in_bf16, in_fp32 = text.split("; in fp32 ")
-    assert "in bf16 3 are the same to the byte" in in_bf16
-    assert "differs by 1.000000 at most" in in_bf16 and "same at 1 of 2 qualities" in in_bf16
-    assert "differs by 0.000000 at most" in in_fp32 and "same at 2 of 2 qualities" in in_fp32
+    assert text.startswith("Files of Kodak (2 images") and "`aaaaaaa`" in text
+    assert "in bf16 3 of 4 and 3 of their pictures are the same to the byte" in text
+    assert "differs by 1.000000 at most" in text and "decimals at 1 of 2 qualities" in text
+    assert "in fp32 all 4 and their pictures are the same to the byte. Weights" in text
 
 
 def test_every_number_format_that_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
