@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("folder", type=Path, help="of originals")
     parser.add_argument("--images", type=int, default=3, help="the first so many (default: 3)")
-    parser.add_argument("--steps", default=f"4,8,16,{STEPS}", help="default: %(default)s")
+    parser.add_argument("--steps", default=f"2,4,8,16,{STEPS}", help="default: %(default)s")
     parser.add_argument("-q", "--quality", type=int, default=5)
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     arguments = parser.parse_args(argv)

@@ -23,7 +23,7 @@ Here shares are annealed without noise.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +41,7 @@ from .networks.frozen_convolution import freeze_convolutions
 from .networks.memory_layout import channels_last
 from .picture import to_unit
 from .precision import prefers_bf16
-from .rates import STRIDE
+from .rates import LADDER, STRIDE
 from .tiles import Tile, tiles, whole
 
 STEPS = 32
@@ -52,11 +52,25 @@ _VGG_EVERY = 8  # steps: VGG16 takes several times as long as the decoder and Al
 _VGG_LAST = 3  # steps before the end, where the picture is nearly the final one
 _BITS_EVERY = 4  # steps: the map changes slowly
 
-# All of these were chosen on validation photographs.
-_COLDEST = 0.03  # the last temperature; the first is 1, where logits are distances in units of
-# the mean one to the nearest codeword
-_STEP = 0.2  # of the logits, at first
-_LAST_STEP = 0.1  # of the first
+# All of what follows was chosen on validation photographs.
+
+
+class _Pace(NamedTuple):
+    """How fast logits, distances in units of the mean one to the nearest codeword, change."""
+
+    hottest: float  # the first temperature
+    coldest: float  # the last
+    step: float  # of the logits at first, with 8 codewords
+    last_step: float  # of the first
+    wider: float  # with K codewords the step is K/8 to this times as wide
+
+
+_STEADY = _Pace(hottest=1.0, coldest=0.03, step=0.2, last_step=0.1, wider=0.0)
+# There is little time to cool down in, so that what is asked first must be near what will be sent;
+# and few codewords lie far apart.
+_HASTY = _Pace(hottest=0.25, coldest=0.03, step=0.1, last_step=0.1, wider=0.125)
+_STEADY_FROM = 16  # steps
+
 _BETAS = (0.5, 0.99)
 _EPSILON = 2.6e-5  # of Adam, for the gradients of one position
 
@@ -160,15 +174,18 @@ class Refinement:
         with torch.no_grad():
             latent = codec.latent(part).float()[(..., *inside)]
         logits = _closeness(latent[0].permute(1, 2, 0), weight).requires_grad_()
-        optimizer = torch.optim.Adam([logits], _STEP, _BETAS, _EPSILON)
-        shorter = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, _LAST_STEP, self.steps)
+        pace = _STEADY if self.steps >= _STEADY_FROM else _HASTY
+        stride = pace.step * (len(weight) / LADDER[0]) ** pace.wider
+        optimizer = torch.optim.Adam([logits], stride, _BETAS, _EPSILON)
+        shorter = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, pace.last_step, self.steps)
         per_bit = _BIT * len(weight) ** -_CHEAPER
         positions = inner.height * inner.width
         for step in range(self.steps):
             if step % _BITS_EVERY == 0:
                 map_of_part[inside] = logits.detach().argmax(-1)
                 bits = codec.expected_bits(map_of_part, coding)[inside]
-            temperature = _COLDEST ** (step / max(self.steps - 1, 1))
+            done = step / max(self.steps - 1, 1)
+            temperature = pace.hottest * (pace.coldest / pace.hottest) ** done
             shares = torch.softmax(logits / temperature, -1)
             codewords = around.clone()
             codewords[(..., *inside)] = (shares @ weight).permute(2, 0, 1)

@@ -68,6 +68,14 @@ def test_pictures_come_closer_by_every_metric(quality: int, steps: int) -> None:
     assert sizes[0] <= 1.3 * sizes[1]
 
 
+@pytest.mark.parametrize("quality", [1, 5, 9])
+def test_four_steps_bring_lpips_down(quality: int) -> None:
+    codec, picture = _shipped().codec(quality), photograph(HEIGHT, WIDTH)
+    maps = (_refinement(4).indices(codec, picture), codec.encode(picture[None])[0])
+    refined, before = _distances(codec, picture, *maps)
+    assert refined["lpips"] < before["lpips"]
+
+
 def test_files_are_as_any_others() -> None:
     picture = photograph(HEIGHT, WIDTH)
     weights = _shipped().weights
