@@ -43,9 +43,9 @@ def run_worker(
         CodecError: when it fails, or another package was used.
     """
     output.mkdir()
-    command = [sys.executable, "-W", "ignore", str(WORKER), precision, str(weights)]
+    command = [sys.executable, "-W", "ignore", str(WORKER)]
     done = subprocess.run(
-        [*command, str(output), *map(str, pictures)],
+        [*command, precision, *map(str, (weights, output, *pictures))],
         env={**os.environ, "PYTHONPATH": str(code), "COMPRESSAI_VQ_AUTOLOAD": "0"},
         capture_output=True,
         text=True,

@@ -52,7 +52,7 @@ _VGG_EVERY = 8  # steps: VGG16 takes several times as long as the decoder and Al
 _VGG_LAST = 3  # steps before the end, where the picture is nearly the final one
 _BITS_EVERY = 4  # steps: the map changes slowly
 
-# All of what follows was chosen on validation photographs.
+# The paces and all down to _CHEAPER were chosen on validation photographs.
 
 
 class _Pace(NamedTuple):
@@ -191,7 +191,7 @@ class Refinement:
             codewords[(..., *inside)] = (shares @ weight).permute(2, 0, 1)
             x_hat = codec.image(codewords, (outer.top, outer.left))[..., :height, :width]
             by_all = (self.steps - step) % _VGG_EVERY == _VGG_LAST
-            loss = objective(x_hat[pixels], by_all and self.steps >= _VGG_EVERY)
+            loss = objective(x_hat[pixels], by_all)
             loss = positions * loss + per_bit * (shares * bits).sum()
             (logits.grad,) = torch.autograd.grad(loss, logits)
             optimizer.step()
@@ -210,7 +210,9 @@ def _closeness(latents: Tensor, codewords: Tensor) -> Tensor:
 
 
 class _Objective:
-    """L1 + LPIPS-AlexNet, and where VGG16 is asked + LPIPS-VGG16 + DISTS, to one original.
+    """How far pictures are from one original.
+
+    L1 + LPIPS-AlexNet, and where VGG16 is there and asked + LPIPS-VGG16 + DISTS.
 
     Args:
         nets: the metrics by name.
@@ -233,7 +235,7 @@ class _Objective:
         with self._autocast():
             alex = lpips_features(self._nets["lpips"], y)
             loss = loss + feature_distance(self._nets["lpips"], self._alex, alex)
-            if by_all:
+            if by_all and self._vgg:
                 vgg = dists_features(self._nets["dists"], y)
                 loss = loss + dists_distance(self._nets["dists"], self._vgg, vgg)
                 # Without the pixels, which DISTS takes for its first depth.

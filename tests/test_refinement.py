@@ -68,7 +68,7 @@ def test_pictures_come_closer_by_every_metric(quality: int, steps: int) -> None:
     assert sizes[0] <= 1.3 * sizes[1]
 
 
-@pytest.mark.parametrize("quality", [1, 5, 9])
+@pytest.mark.parametrize("quality", [1, 5])  # 9: above, by every metric
 def test_four_steps_bring_lpips_down(quality: int) -> None:
     codec, picture = _shipped().codec(quality), photograph(HEIGHT, WIDTH)
     maps = (_refinement(4).indices(codec, picture), codec.encode(picture[None])[0])
