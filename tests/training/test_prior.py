@@ -21,6 +21,7 @@ from compressai_vq.prior.order import NUM_PASSES, PERIOD, pass_numbers
 from compressai_vq.prior.prior_weights import PriorWeights
 from compressai_vq.rates import LADDER
 from compressai_vq.training.optimizer import OPTIMIZERS
+from compressai_vq.training.photographs import random_crops
 from compressai_vq.training.prior.__main__ import main
 from compressai_vq.training.prior.config import PriorConfig
 from compressai_vq.training.prior.export import export, integer_network
@@ -28,6 +29,7 @@ from compressai_vq.training.prior.index_maps import IndexMaps
 from compressai_vq.training.prior.masks import draw_masks
 from compressai_vq.training.prior.model import PriorModel
 from compressai_vq.training.prior.run import PriorRun
+from compressai_vq.training.prior.stored_maps import StoredMaps
 
 from ..fixtures import noise, photograph, seeded, untrained_weights
 
@@ -223,6 +225,38 @@ def test_resumed_training_equals_uninterrupted(
         assert [row["step"] for row in csv.DictReader(log)] == ["2", "4", "6"]
 
 
+def test_stored_maps_are_those_of_views_of_the_photographs(tmp_path: Path) -> None:
+    maps, photographs = few_rates(), [photograph(64, 80), photograph(96, 64)]
+    stored = StoredMaps(maps, photographs, 2, 48, 1.5, tmp_path)
+    crops = [
+        random_crops([picture], 1, 48, 1000 + view, n, zoom=zoom)
+        for view, zoom in ((0, 1.0), (1, 1.5))
+        for n, picture in enumerate(photographs)
+    ]
+    for rate in maps.rates:
+        seen = [maps.encode(crop, rate)[0] for crop in crops]
+        found = stored.batch(64, seed=1, step=2)[rate]
+        assert found.dtype == torch.int64
+        places = [[n for n, one in enumerate(seen) if torch.equal(one, each)] for each in found]
+        assert {n for place in places for n in place} == {0, 1, 2, 3} and all(places)
+    batch = stored.batch(3, seed=1, step=2)
+    again = StoredMaps(few_rates(), photographs, 2, 48, 1.5, tmp_path)
+    assert torch.equal(again.batch(3, seed=1, step=2)[8], batch[8])
+    assert not torch.equal(again.batch(3, seed=1, step=3)[8], batch[8])
+    with pytest.raises(ValueError, match=r"views-0\.pt is of other photographs or settings"):
+        StoredMaps(maps, photographs[:1], 2, 48, 1.5, tmp_path)
+
+
+def test_views_are_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = dataclasses.replace(TINY, views=2, steps=3)
+    monkeypatch.setattr(Slopes, "batch", None)
+    run = PriorRun(Slopes(), config, tmp_path, pictures(), pictures())
+    assert sorted(path.name for path in tmp_path.glob("views-*")) == ["views-0.pt", "views-1.pt"]
+    monkeypatch.setattr(Slopes, "encode", None)
+    run.train()
+    assert run.step == 3
+
+
 def test_a_run_of_other_weights_is_not_resumed(tmp_path: Path) -> None:
     PriorRun(
         Slopes(), dataclasses.replace(TINY, steps=1), tmp_path, pictures(), pictures()
@@ -324,7 +358,7 @@ def test_bad_settings_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "bad.toml" in line and "stpes" in line
 
 
-@pytest.mark.parametrize("name", ["prior.toml", "prior-again.toml"])
+@pytest.mark.parametrize("name", ["prior.toml", "prior-again.toml", "prior-longer.toml"])
 def test_packaged_config_is_complete(name: str) -> None:
     config = PriorConfig.load(CONFIGS / name)
     assert config.crop % 16 == 0 and config.quantize_from < config.steps

@@ -29,6 +29,8 @@ class PriorConfig:
     seed: int
     validation: int = 32  # tiles that the logged bits are measured on
     optimizer: str = "adamw"  # or "muon", which see in ../optimizer.py
+    views: int = 0  # of each photograph, encoded before training; 0: crops as they are asked for
+    zoom: float = 1.0  # up to which factor photographs are enlarged for every second view
 
     @classmethod
     def load(cls, path: str | Path) -> PriorConfig:

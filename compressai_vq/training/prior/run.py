@@ -24,6 +24,7 @@ from .index_maps import IndexMaps
 from .masks import draw_masks
 from .model import PriorModel
 from .start import start_from
+from .stored_maps import StoredMaps
 
 
 class PriorRun:
@@ -70,6 +71,11 @@ class PriorRun:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "state.pt").exists():
             self._resume()
+        self.stored = None
+        if config.views:
+            self.stored = StoredMaps(
+                maps, pictures, config.views, config.crop, config.zoom, folder
+            )
         note_commit(self.commits)
 
     @property
@@ -95,7 +101,7 @@ class PriorRun:
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        maps = self.maps.batch(self.pictures, config.batch, config.crop, config.seed, self.step)
+        maps = self._maps()
         rng = np.random.default_rng((config.seed, self.step, 1))
         bits = torch.zeros((), device=self.device)
         shown, wanted = {}, {}
@@ -121,6 +127,12 @@ class PriorRun:
         for name, value in self.model.state_dict().items():
             self.average[name].lerp_(value, fresh)
         return loss.item()
+
+    def _maps(self) -> dict[int, Tensor]:
+        config = self.config
+        if self.stored is not None:
+            return self.stored.batch(config.batch, config.seed, self.step)
+        return self.maps.batch(self.pictures, config.batch, config.crop, config.seed, self.step)
 
     def _precision(self) -> torch.autocast:
         # Rounding to the integer network's steps needs more bits than bf16 has.

@@ -1,0 +1,95 @@
+"""Index maps that are encoded before training begins, and used again and again.
+
+::
+
+    photograph ──► view 0: a crop               ──► encoder at all rates ──► views-0.pt
+               ──► view 1: the same, enlarged   ──►          "           ──► views-1.pt
+
+The encoder takes many times as long as a step of the prior.  An index map that is seen again
+has other gaps each time, so that some views of each photograph serve for many steps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..photographs import random_crops
+from .index_maps import IndexMaps
+
+_SEED = 1000  # of the first view, whatever the run's: views belong to the photographs
+_AT_ONCE = 8
+
+
+class StoredMaps:
+    """Views of photographs as index maps of all rates.
+
+    Args:
+        maps: the encoder at all rates.
+        pictures: training photographs, uint8 (3, H, W).
+        views: how often each photograph is encoded: random crops of it, half of them mirrored.
+        crop: pixels a side, a multiple of 16.
+        zoom: up to which factor photographs are enlarged for every second view.
+        folder: keeps the views, so that a run that was interrupted need not encode them again.
+
+    Raises:
+        ValueError: when the folder keeps views of other sizes.
+    """
+
+    def __init__(
+        self,
+        maps: IndexMaps,
+        pictures: list[Tensor],
+        views: int,
+        crop: int,
+        zoom: float,
+        folder: Path,
+    ) -> None:
+        self.rates = maps.rates
+        self._views = []
+        for view in range(views):
+            path = folder / f"views-{view}.pt"
+            if not path.exists():
+                part = path.with_suffix(".part")
+                enlarged = zoom if view % 2 else 1.0
+                torch.save(_encoded(maps, pictures, crop, enlarged, _SEED + view), part)
+                part.replace(path)
+            stored = torch.load(path, weights_only=True)
+            if stored.shape != (len(pictures), len(maps.rates), crop // 16, crop // 16):
+                raise ValueError(f"{path} is of other photographs or settings: remove it")
+            self._views.append(stored)
+
+    def batch(self, count: int, seed: int, step: int) -> dict[int, Tensor]:
+        """``count`` maps of each rate; they depend on ``seed`` and ``step`` alone.
+
+        Returns:
+            By rate, int64 (count, crop/16, crop/16).
+        """
+        rng = np.random.default_rng((seed, step))
+        batch = {}
+        for place, rate in enumerate(self.rates):
+            views = rng.integers(len(self._views), size=count)
+            pictures = rng.integers(len(self._views[0]), size=count)
+            chosen = [
+                self._views[view][picture, place]
+                for view, picture in zip(views, pictures, strict=True)
+            ]
+            batch[rate] = torch.stack(chosen).long()
+        return batch
+
+
+@torch.no_grad()
+def _encoded(maps: IndexMaps, pictures: list[Tensor], crop: int, zoom: float, seed: int) -> Tensor:
+    """One view of every photograph: int16 (pictures, rates, crop/16, crop/16)."""
+    side = crop // 16
+    view = torch.empty(len(pictures), len(maps.rates), side, side, dtype=torch.int16)
+    for first in range(0, len(pictures), _AT_ONCE):
+        some = range(first, min(first + _AT_ONCE, len(pictures)))
+        crops = [random_crops([pictures[n]], 1, crop, seed, n, zoom=zoom) for n in some]
+        images = torch.cat(crops)
+        for place, rate in enumerate(maps.rates):
+            view[some.start : some.stop, place] = maps.encode(images, rate).to(torch.int16)
+    return view
