@@ -138,7 +138,7 @@ class PriorModel(nn.Module):
             y = _convolve(mix, y, quantize, STREAM_BITS)
             x = x + (_round(y * 2.0**STREAM_BITS) / 2.0**STREAM_BITS if quantize else y)
             limit = STREAM_MAX / 2.0**STREAM_BITS
-            x = x.clamp(-limit, limit)
+            x = F.hardtanh(x, -limit, limit)
         x = activate(x, quantize).permute(0, 2, 3, 1)
         return dict(zip(indices, x.split([len(i) for i in indices.values()]), strict=True))
 
@@ -153,7 +153,7 @@ class PriorModel(nn.Module):
 def activate(x: Tensor, quantize: bool) -> Tensor:
     """ReLU with the integer network's upper limit and, if asked for, its steps."""
     unit = 2.0**ACTIVATION_BITS
-    x = x.clamp(0, ACTIVATION_MAX / unit)
+    x = F.hardtanh(x, 0.0, ACTIVATION_MAX / unit)  # clamp's gradient takes four passes
     return _round(x * unit) / unit if quantize else x
 
 
