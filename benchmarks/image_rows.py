@@ -3,13 +3,16 @@
 ::
 
     image ──► codec ──► file in out/streams ──► decoded picture ──► figures ──► out/rows
+                                                        └──► metrics ──► out/rows/*/pictures
 
 A row is kept as soon as it is measured, in a file for each codec and image, so that images can
-be measured by several processes and a run goes on where it was interrupted.
+be measured by several processes and a run goes on where it was interrupted.  What metrics say
+of a picture is kept as well: another coding of the same indices need not wait for them.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -31,8 +34,9 @@ from plugins.still_codecs.still_picture import StillPictureCodec
 METRICS = ("lpips", "lpips-vgg", "dists")
 _MAX_PIXELS = 1 << 25
 
-Prepare = Callable[[Tensor], Measure]
-"""An original, uint8 (3, H, W), to what measures decoded pictures against it."""
+Prepare = Callable[[Tensor, FinishedRows | None], Measure]
+"""An original, uint8 (3, H, W), and what is known of it already, if that shall be kept, to what
+measures decoded pictures against it."""
 
 
 @dataclass
@@ -75,7 +79,8 @@ class ImageRows:
             CodecError: for unknown metrics and when their backbones cannot be had.
             OSError: when the image cannot be read.
         """
-        image = _Image(path, measuring(self.metrics))
+        pictures = self.work / "rows" / self.dataset / "pictures"
+        image = _Image(path, self.metrics, pictures / f"{path.stem}.rows")
         outcomes = {key: Outcome() for key in self.codecs}
         for key, codec in self.codecs.items():
             try:
@@ -136,7 +141,13 @@ def measuring(names: list[str]) -> Prepare | None:
 
         _loaded[key] = PictureMetrics(names)
     metrics = _loaded[key]
-    return lambda original: remembering(metrics.against(original))
+
+    def prepare(original: Tensor, known: FinishedRows | None) -> Measure:
+        # The original's features only if a picture has to be compared with them.
+        against = functools.cache(lambda: metrics.against(original))
+        return remembering(lambda decoded: against()(decoded), known)
+
+    return prepare
 
 
 _loaded: dict[tuple[str, ...], Any] = {}  # networks of metrics, once a process
@@ -145,16 +156,18 @@ _loaded: dict[tuple[str, ...], Any] = {}  # networks of metrics, once a process
 class _Image:
     """An image that is read, and whose features are computed, when first needed."""
 
-    def __init__(self, path: Path, prepare: Prepare | None) -> None:
-        self.path = path
+    def __init__(self, path: Path, metrics: list[str], kept: Path) -> None:
+        self.path, self._metrics, self._kept = path, metrics, kept
         self.digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        self._prepare = prepare
+        self._prepare = measuring(metrics)
         self._loaded: tuple[Tensor, Measure | None] | None = None
 
     def load(self) -> tuple[Tensor, Measure | None]:
         if self._loaded is None:
             picture = read_picture(self.path, _MAX_PIXELS)
-            self._loaded = picture, self._prepare(picture) if self._prepare else None
+            depends_on = {"original": self.digest, "metrics": self._metrics}
+            known = FinishedRows(self._kept, depends_on)
+            self._loaded = picture, self._prepare(picture, known) if self._prepare else None
         return self._loaded
 
 

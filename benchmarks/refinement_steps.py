@@ -73,7 +73,7 @@ def measure(paths: list[Path], steps: list[int], quality: int) -> dict[str, Any]
     assert prepare is not None
     for path in paths:
         picture = read_picture(path, _MAX_PIXELS)
-        distances = prepare(picture)
+        distances = prepare(picture, None)
         for n, codec in codecs.items():
             if path == paths[0]:  # loads the networks
                 codec.compress(picture[:, :64, :64], quality)

@@ -16,6 +16,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from compressai_vq.evaluation import Measure
+from compressai_vq.metrics.finished_rows import FinishedRows
 from compressai_vq.metrics.picture_metrics import PictureMetrics
 
 
@@ -63,19 +64,26 @@ class Distances:
         }
 
 
-def remembering(measure: Measure) -> Measure:
+def remembering(measure: Measure, known: FinishedRows | None = None) -> Measure:
     """The same, but a picture that was measured before is not measured again.
 
     Two ways of coding the same indices decode to the same picture, and the networks of the
     metrics take longer than most codecs.
+
+    Args:
+        measure: of one original.
+        known: what earlier runs have measured of it; by default nothing, and nothing is kept.
     """
-    known: dict[bytes, dict[str, float]] = {}
+    known = FinishedRows(None, {}) if known is None else known
 
     def remembered(decoded: Tensor) -> dict[str, float]:
-        digest = hashlib.sha256(decoded.contiguous().numpy().tobytes()).digest()
-        if digest not in known:
-            known[digest] = measure(decoded)
-        return dict(known[digest])
+        pixels = decoded.contiguous().numpy().tobytes()
+        name = f"{hashlib.sha256(pixels).hexdigest()} {'x'.join(map(str, decoded.shape))}"
+        row = known.get(name)
+        if row is None:
+            row = measure(decoded)
+            known.add(name, row)
+        return row
 
     return remembered
 

@@ -15,7 +15,9 @@ from benchmarks import compare, image_rows, shared_metrics
 from benchmarks.codecs import CODECS, OURS, Entry, Sources, fingerprint, make_codec, uniform
 from compressai_vq.container import Container
 from compressai_vq.errors import CodecError
+from compressai_vq.evaluation import Measure
 from compressai_vq.file_codec import FileCodec
+from compressai_vq.metrics.finished_rows import FinishedRows
 from compressai_vq.picture import write_picture
 from plugins.still_codecs.still_picture import StillPictureCodec
 
@@ -163,7 +165,7 @@ def test_measures_again_what_has_changed(
     coarse.done.clear()
     times = report(tmp_path)["results"]["encoding_time"]
     monkeypatch.setattr(
-        image_rows, "measuring", lambda names: lambda original: lambda _: {"lpips": 1.0}
+        image_rows, "measuring", lambda names: lambda original, known: lambda _: {"lpips": 1.0}
     )
     assert run(images, "--metrics", "lpips") == 0
     assert coarse.done == []
@@ -282,6 +284,44 @@ def test_equal_pictures_are_measured_once() -> None:
     a, b = photograph(8, 8), photograph(8, 8, 1)
     assert [remembered(x)["lpips"] for x in (a, b, a.clone(), b)] == [1.0, 2.0, 1.0, 2.0]
     assert len(seen) == 2
+
+
+def test_what_is_known_of_a_picture_is_kept(tmp_path: Path) -> None:
+    seen: list[Tensor] = []
+
+    def measure(decoded: Tensor) -> dict[str, float]:
+        seen.append(decoded)
+        return {"lpips": float(len(seen))}
+
+    a, b = photograph(8, 8), photograph(8, 8, 1)
+    for _ in range(2):
+        known = FinishedRows(tmp_path / "known.rows", {"original": "a digest"})
+        remembered = shared_metrics.remembering(measure, known)
+        assert [remembered(x)["lpips"] for x in (a, b)] == [1.0, 2.0]
+    assert len(seen) == 2
+    # Pixels of another shape are another picture, and another original has other distances.
+    assert remembered(a.reshape(3, 4, 16))["lpips"] == 3
+    other = FinishedRows(tmp_path / "known.rows", {"original": "another"})
+    assert shared_metrics.remembering(measure, other)(a)["lpips"] == 4
+
+
+def test_another_coding_of_a_picture_does_not_wait_for_metrics(
+    images: Path, coarse: Coarse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    class Metrics:
+        def against(self, original: Tensor) -> Measure:
+            made.append("features")
+            return lambda decoded: {"lpips": float((original != decoded).sum())}
+
+    monkeypatch.setitem(image_rows._loaded, ("lpips",), Metrics())
+    assert run(images, "--metrics", "lpips") == 0
+    assert len(made) == 3  # images, each at two qualities
+    coarse.description = "made up, in another way"
+    coarse.done.clear()
+    assert run(images, "--metrics", "lpips") == 0
+    assert len(coarse.done) == 6 and len(made) == 3
 
 
 # -- the registry -------------------------------------------------------------------------
