@@ -243,8 +243,14 @@ def test_stored_maps_are_those_of_views_of_the_photographs(tmp_path: Path) -> No
     again = StoredMaps(few_rates(), photographs, 2, 48, 1.5, tmp_path)
     assert torch.equal(again.batch(3, seed=1, step=2)[8], batch[8])
     assert not torch.equal(again.batch(3, seed=1, step=3)[8], batch[8])
-    with pytest.raises(ValueError, match=r"views-0\.pt is of other photographs or settings"):
-        StoredMaps(maps, photographs[:1], 2, 48, 1.5, tmp_path)
+    other = dataclasses.replace(few_weights(), fingerprint=bytes(32))
+    for wrong in (
+        (maps, photographs[:1], 2, 48, 1.5),
+        (maps, photographs, 2, 48, 2.0),
+        (IndexMaps(other), photographs, 2, 48, 1.5),
+    ):
+        with pytest.raises(ValueError, match=r"views-\d\.pt is of other weights, photographs or"):
+            StoredMaps(*wrong, tmp_path)
 
 
 def test_views_are_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

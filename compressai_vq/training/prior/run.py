@@ -28,7 +28,10 @@ from .stored_maps import StoredMaps
 
 
 class PriorRun:
-    """Training in one folder, which holds ``state.pt`` (all that resuming needs) and ``log.csv``.
+    """Training in one folder.
+
+    It holds ``state.pt`` (all that resuming needs), ``log.csv`` and, where photographs are encoded
+    before, ``views-0.pt`` and so on.
 
     Args:
         maps: the encoder at all rates.

@@ -36,7 +36,7 @@ class StoredMaps:
         folder: keeps the views, so that a run that was interrupted need not encode them again.
 
     Raises:
-        ValueError: when the folder keeps views of other sizes.
+        ValueError: when the folder keeps views of other weights, photographs or settings.
     """
 
     def __init__(
@@ -52,15 +52,22 @@ class StoredMaps:
         self._views = []
         for view in range(views):
             path = folder / f"views-{view}.pt"
+            enlarged = zoom if view % 2 else 1.0
+            made_of = {
+                "codec": maps.fingerprint.hex(),
+                "pictures": [list(picture.shape) for picture in pictures],
+                "crop": crop,
+                "zoom": enlarged,
+            }
             if not path.exists():
                 part = path.with_suffix(".part")
-                enlarged = zoom if view % 2 else 1.0
-                torch.save(_encoded(maps, pictures, crop, enlarged, _SEED + view), part)
+                encoded = _encoded(maps, pictures, crop, enlarged, _SEED + view)
+                torch.save({"made_of": made_of, "maps": encoded}, part)
                 part.replace(path)
             stored = torch.load(path, weights_only=True)
-            if stored.shape != (len(pictures), len(maps.rates), crop // 16, crop // 16):
-                raise ValueError(f"{path} is of other photographs or settings: remove it")
-            self._views.append(stored)
+            if stored["made_of"] != made_of:
+                raise ValueError(f"{path} is of other weights, photographs or settings: remove it")
+            self._views.append(stored["maps"])
 
     def batch(self, count: int, seed: int, step: int) -> dict[int, Tensor]:
         """``count`` maps of each rate; they depend on ``seed`` and ``step`` alone.
