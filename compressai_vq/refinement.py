@@ -58,17 +58,19 @@ _BITS_EVERY = 4  # steps: the map changes slowly
 class _Pace(NamedTuple):
     """How fast logits, distances in units of the mean one to the nearest codeword, change."""
 
-    hottest: float  # the first temperature
+    hottest: float  # the first temperature, with 8 codewords
+    hotter: float  # with K codewords it is K/8 to this times as high, but not above _HOTTEST
     coldest: float  # the last
     step: float  # of the logits at first, with 8 codewords
     last_step: float  # of the first
     wider: float  # with K codewords the step is K/8 to this times as wide
 
 
-_STEADY = _Pace(hottest=1.0, coldest=0.03, step=0.2, last_step=0.1, wider=0.0)
-# There is little time to cool down in, so that what is asked first must be near what will be sent;
-# and few codewords lie far apart.
-_HASTY = _Pace(hottest=0.25, coldest=0.03, step=0.1, last_step=0.1, wider=0.125)
+# Few codewords lie far apart: what is asked first, a mean of many, is far from any of them.
+_STEADY = _Pace(hottest=0.3, hotter=0.6, coldest=0.03, step=0.2, last_step=0.1, wider=0.0)
+# There is little time to cool down in, so that what is asked first must be near what will be sent.
+_HASTY = _Pace(hottest=0.25, hotter=0.0, coldest=0.03, step=0.1, last_step=0.1, wider=0.125)
+_HOTTEST = 1.0
 _STEADY_FROM = 16  # steps
 
 _BETAS = (0.5, 0.99)
@@ -175,7 +177,9 @@ class Refinement:
             latent = codec.latent(part).float()[(..., *inside)]
         logits = _closeness(latent[0].permute(1, 2, 0), weight).requires_grad_()
         pace = _STEADY if self.steps >= _STEADY_FROM else _HASTY
-        stride = pace.step * (len(weight) / LADDER[0]) ** pace.wider
+        more = len(weight) / LADDER[0]
+        stride = pace.step * more**pace.wider
+        hottest = min(pace.hottest * more**pace.hotter, _HOTTEST)
         optimizer = torch.optim.Adam([logits], stride, _BETAS, _EPSILON)
         shorter = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, pace.last_step, self.steps)
         per_bit = _BIT * len(weight) ** -_CHEAPER
@@ -185,7 +189,7 @@ class Refinement:
                 map_of_part[inside] = logits.detach().argmax(-1)
                 bits = codec.expected_bits(map_of_part, coding)[inside]
             done = step / max(self.steps - 1, 1)
-            temperature = pace.hottest * (pace.coldest / pace.hottest) ** done
+            temperature = hottest * (pace.coldest / hottest) ** done
             shares = torch.softmax(logits / temperature, -1)
             codewords = around.clone()
             codewords[(..., *inside)] = (shares @ weight).permute(2, 0, 1)
