@@ -114,7 +114,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise CodecError("--images takes a number of at least 1")
     if arguments.jobs < 1:
         raise CodecError("--jobs takes a number of at least 1")
-    datasets = [_dataset(text, arguments.images) for text in arguments.dataset]
+    datasets = [named_dataset(text, arguments.images) for text in arguments.dataset]
     quick = arguments.images is not None
     output = arguments.output or (OUT / "quick" if quick else RESULTS)
     if quick and output.resolve() == RESULTS:
@@ -232,7 +232,12 @@ def result(contestant: Contestant, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _dataset(text: str, limit: int | None) -> Dataset:
+def named_dataset(text: str, limit: int | None = None) -> Dataset:
+    """What ``NAME=DIR`` says, or the first so many images of it.
+
+    Raises:
+        CodecError: for another form of words, and where there are no images.
+    """
     name, separator, folder = text.partition("=")
     if not separator or not name or not folder or Path(name).name != name:
         raise CodecError(f"--dataset takes NAME=DIR, not {text!r}")
