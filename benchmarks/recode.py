@@ -3,10 +3,10 @@
     python -m benchmarks.recode --dataset clic2025-8=DIR [--results FOLDER]
 
 A prior changes files and not pictures, so that a new one need not wait for the metrics, which
-take an hour for a few photographs of 3 megapixels.  ``<dataset>/mao2024-vqgan-lite-prior.json`` is
-written: bytes and times of now, figures of the pictures from ``mao2024-vqgan-lite.json`` beside it.
-Each picture is decoded, and has to be as far from its original as it was then; to ``TOLERANCE``,
-because networks round in other ways on other CPUs.
+take an hour for a few photographs of 3 megapixels.  ``<dataset>/mao2024-vqgan-lite-prior.json``
+is written: bytes and times of now, the pictures' figures from ``mao2024-vqgan-lite.json`` beside
+it.  Each picture is decoded, and has to be as far from its original as it was then; to
+``TOLERANCE``, because networks round in other ways on other CPUs.
 """
 
 from __future__ import annotations
