@@ -2,11 +2,11 @@
 
     python -m benchmarks.recode --dataset clic2025-8=DIR [--results FOLDER]
 
-A prior changes files and not pictures, so that a new one need not wait for the metrics, which
-take an hour for a few photographs of 3 megapixels.  ``<dataset>/mao2024-vqgan-lite-prior.json``
-is written: bytes and times of now, the pictures' figures from ``mao2024-vqgan-lite.json`` beside
-it.  Each picture is decoded, and has to be as far from its original as it was then; to
-``TOLERANCE``, because networks round in other ways on other CPUs.
+A prior changes files and not pictures, so that a new one need not wait for the metrics.
+``<dataset>/mao2024-vqgan-lite-prior.json`` is written: bytes and times of now, the pictures'
+figures from ``mao2024-vqgan-lite.json`` beside it.  Each picture is decoded, and has to be as far
+from its original as it was then; to ``TOLERANCE``, because networks round in other ways on other
+CPUs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from benchmarks.codecs import BY_PRIOR, OURS, fingerprint, make_codec
 from benchmarks.compare import RESULTS, Contestant, Dataset, named_dataset, result
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
-from compressai_vq.evaluation import psnr
+from compressai_vq.evaluation import code_picture, psnr
 from compressai_vq.picture import read_picture
 from plugins.still_codecs.still_picture import StillPictureCodec
 
@@ -77,18 +76,9 @@ def recode(codec: StillPictureCodec, dataset: Dataset, measured: dict[str, Any])
     for path in dataset.images:
         picture = read_picture(path, _MAX_PIXELS)
         for quality in codec.qualities:
-            row, started = known[path.name, quality], time.perf_counter()
-            data = codec.compress(picture, quality)
-            compressed = time.perf_counter()
-            decoded = codec.decompress(data)
-            finished = time.perf_counter()
+            row = known[path.name, quality]
+            now, decoded = code_picture(codec, picture, quality)
             found = psnr(picture, decoded)
-            now = {
-                "bytes": len(data),
-                "bpp": 8 * len(data) / picture[0].numel(),
-                "encoding_time": compressed - started,
-                "decoding_time": finished - compressed,
-            }
             if abs(found - row["psnr-rgb"]) > TOLERANCE:
                 raise CodecError(
                     f"{path.name} at quality {quality} has {found:.2f} dB and had "

@@ -56,6 +56,31 @@ def distortion(original: Tensor, decoded: Tensor, measure: Measure | None = None
     }
 
 
+def code_picture(codec: StillCodec, picture: Tensor, quality: int) -> tuple[Row, Tensor]:
+    """Compress and decompress one picture.
+
+    Args:
+        codec: the codec.
+        picture: uint8 (3, H, W).
+        quality: a point of the codec's own scale (ours: 1 to 9).
+
+    Returns:
+        ``bytes`` and ``bpp`` of the complete file and the seconds that ``encoding_time`` and
+        ``decoding_time`` took; and the decoded picture.
+    """
+    started = time.perf_counter()
+    data = codec.compress(picture, quality)
+    compressed = time.perf_counter()
+    decoded = codec.decompress(data)
+    row = {
+        "bytes": len(data),
+        "bpp": 8 * len(data) / (picture.shape[1] * picture.shape[2]),
+        "encoding_time": compressed - started,
+        "decoding_time": time.perf_counter() - compressed,
+    }
+    return row, decoded
+
+
 def evaluate_picture(
     codec: StillCodec, picture: Tensor, quality: int, measure: Measure | None = None
 ) -> Row:
@@ -68,21 +93,10 @@ def evaluate_picture(
         measure: as for :func:`distortion`.
 
     Returns:
-        ``bytes`` and ``bpp`` of the complete file, :func:`distortion`'s figures, and the
-        seconds that ``encoding_time`` and ``decoding_time`` took.
+        The figures of :func:`code_picture` and of :func:`distortion`.
     """
-    started = time.perf_counter()
-    data = codec.compress(picture, quality)
-    compressed = time.perf_counter()
-    decoded = codec.decompress(data)
-    finished = time.perf_counter()
-    return {
-        "bytes": len(data),
-        "bpp": 8 * len(data) / (picture.shape[1] * picture.shape[2]),
-        **distortion(picture, decoded, measure),
-        "encoding_time": compressed - started,
-        "decoding_time": finished - compressed,
-    }
+    row, decoded = code_picture(codec, picture, quality)
+    return {**row, **distortion(picture, decoded, measure)}
 
 
 def averages(rows: list[dict[str, Any]]) -> dict[str, list[float]]:

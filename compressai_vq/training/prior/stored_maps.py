@@ -5,8 +5,8 @@
     photograph ──► view 0: a crop               ──► encoder at all rates ──► views-0.pt
                ──► view 1: the same, enlarged   ──►          "           ──► views-1.pt
 
-The encoder takes many times as long as a step of the prior.  An index map that is seen again
-has other gaps each time, so that some views of each photograph serve for many steps.
+At all rates the encoder takes longer than the prior's own part of a step.  An index map that is
+seen again has other gaps each time, so that it goes on to teach.
 """
 
 from __future__ import annotations
