@@ -96,7 +96,8 @@ def evaluate_picture(
         The figures of :func:`code_picture` and of :func:`distortion`.
     """
     row, decoded = code_picture(codec, picture, quality)
-    return {**row, **distortion(picture, decoded, measure)}
+    seconds = {name: row.pop(name) for name in ("encoding_time", "decoding_time")}
+    return {**row, **distortion(picture, decoded, measure), **seconds}  # as columns of tables
 
 
 def averages(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
