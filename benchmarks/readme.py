@@ -259,6 +259,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "folders": told("folders.json", folders_sentence),
     "lattice": told("lattice.json", lattice_table),
     "unchanged": told("unchanged.json", as_sentence),
+    "unchanged_fp32": told("unchanged-fp32.json", as_sentence),
 }
 
 
