@@ -92,7 +92,7 @@ def test_bits_count(coding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     for weight in (0.0, 1.0, 100.0):
         monkeypatch.setattr(refinement, "_BIT", weight)
-        found = _refinement(8).indices(codec, picture, coding)
+        found = _refinement(7).indices(codec, picture, coding)
         sizes.append(len(codec.write(found[None], coding)[0]))
     assert sizes[0] > sizes[1] > sizes[2]
 
