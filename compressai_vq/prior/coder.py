@@ -24,7 +24,7 @@ from torch import Tensor
 from ..errors import CodecError
 from ..frequencies import PRECISION
 from .bands import hidden_bands, in_one_band
-from .distribution import cumulative_rows, low_bits, member_weights, run_weights
+from .distribution import cumulative_rows, low_bits, weights_of
 from .network import PriorNetwork
 from .order import coding_order
 
@@ -50,7 +50,7 @@ class _Part:
     """Positions that are coded together, and what the prior knows of them."""
 
     positions: Tensor  # int64 (P,)
-    logits: Tensor  # float32 (P, K)
+    weights: Tensor  # int64 (P, K)
 
 
 class PriorCoder:
@@ -130,9 +130,13 @@ class PriorCoder:
             return found.to(weights.device)
 
         for part in self._parts(known, height, width, rate):
-            found = read(run_weights(part.logits, low))
             if low:
-                found = found << low | read(member_weights(part.logits, found, low))
+                runs = part.weights.view(len(part.weights), -1, 1 << low)
+                high = read(runs.sum(2))
+                members = runs[torch.arange(len(runs), device=runs.device), high]
+                found = high << low | read(members)
+            else:
+                found = read(part.weights)
             known[part.positions] = found
             if bits > 8 * len(string) + _SPARED_BITS * len(known):
                 raise CodecError("index stream is damaged: it is too short for its image")
@@ -148,7 +152,7 @@ class PriorCoder:
         return self.network.sizes[rate]
 
     def _parts(self, known: Tensor, height: int, width: int, rate: int) -> Iterator[_Part]:
-        """The prior's logits in coding order.
+        """The prior's weights in coding order.
 
         ``known`` (height * width,) is read anew at each pass: by then the caller has put the
         indices of earlier parts into it.
@@ -170,7 +174,8 @@ class PriorCoder:
                 # A part ends where it did if there were one band.
                 while len(waiting) >= POSITIONS_AT_ONCE or start < seen == len(coded):
                     positions = coded[start : start + POSITIONS_AT_ONCE]
-                    yield _Part(positions, self.network.logits(waiting[: len(positions)], rate))
+                    logits = self.network.logits(waiting[: len(positions)], rate)
+                    yield _Part(positions, weights_of(logits))
                     waiting = waiting[len(positions) :]
                     start += len(positions)
 
@@ -187,12 +192,17 @@ class PriorCoder:
         low = low_bits(size)
         for part in self._parts(known, height, width, rate):
             coded = flat[part.positions]
-            run = coded >> low
-            intervals = [_interval(cumulative_rows(run_weights(part.logits, low)), run)]
             if low:
-                members = cumulative_rows(member_weights(part.logits, run, low))
-                intervals.append(_interval(members, coded & ((1 << low) - 1)))
-            yield torch.cat(intervals, 1)
+                runs = part.weights.view(len(coded), -1, 1 << low)
+                high = coded >> low
+                members = runs[torch.arange(len(coded), device=flat.device), high]
+                both = [
+                    _interval(cumulative_rows(runs.sum(2)), high),
+                    _interval(cumulative_rows(members), coded & ((1 << low) - 1)),
+                ]
+                yield torch.cat(both, 1)
+            else:
+                yield _interval(cumulative_rows(part.weights), coded)
             known[part.positions] = coded
 
 

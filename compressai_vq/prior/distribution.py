@@ -23,10 +23,6 @@ from .fixed_point import LOGIT_BITS
 ONE_LEVEL_LIMIT = 64
 _WEIGHT_BITS = 30
 
-# On a CPU, weights of so many logits are summed before the next ones are looked up: they stay in
-# a core's cache, and memory for all of them, fresh at each pass, would take longer than they do.
-_LOGITS_AT_ONCE = 1 << 15
-
 
 @functools.cache
 def _table() -> Tensor:
@@ -52,46 +48,8 @@ def weights_of(logits: Tensor) -> Tensor:
     Returns:
         int64 (P, K) in [1, 2 ** 30].
     """
-    return _weights(logits, logits.amax(1, keepdim=True))
-
-
-def run_weights(logits: Tensor, low: int) -> Tensor:
-    """Weights of runs of ``2 ** low`` consecutive codewords; of ``low`` 0, of each codeword.
-
-    Args:
-        logits: as for :func:`weights_of`.
-        low: of :func:`low_bits`.
-
-    Returns:
-        int64 (P, K >> low): sums of :func:`weights_of`.
-    """
-    rows = logits.shape[0]
-    if logits.device.type == "cpu":
-        rows = max(_LOGITS_AT_ONCE // logits.shape[1], 1)
-    return torch.cat(
-        [weights_of(some).view(len(some), -1, 1 << low).sum(2) for some in logits.split(rows)]
-    )
-
-
-def member_weights(logits: Tensor, runs: Tensor, low: int) -> Tensor:
-    """Weights of the codewords of one run at each position.
-
-    Args:
-        logits: as for :func:`weights_of`.
-        runs: int64 (P,), each in [0, K >> low).
-        low: of :func:`low_bits`.
-
-    Returns:
-        int64 (P, 2 ** low): a part of :func:`weights_of`.
-    """
-    members = logits.view(len(logits), -1, 1 << low)
-    members = members[torch.arange(len(runs), device=runs.device), runs]
-    return _weights(members, logits.amax(1, keepdim=True))
-
-
-def _weights(logits: Tensor, largest: Tensor) -> Tensor:
     table = _table().to(logits.device)
-    below = (largest - logits).clamp_(max=len(table) - 1).int()
+    below = (logits.amax(1, keepdim=True) - logits).clamp_(max=len(table) - 1).int()
     return table.index_select(0, below.flatten()).view(below.shape)
 
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from compressai_vq.prior.coder import PriorCoder
-from compressai_vq.prior.distribution import weights_of
 from compressai_vq.prior.integer_convolution import IntegerConvolution
 from compressai_vq.prior.integer_layers import IntegerLinear
 from compressai_vq.prior.network import Block, PriorNetwork
@@ -86,5 +85,5 @@ def likely_map(rate: int, height: int, width: int) -> Tensor:
     coder = made_up_coder()
     known = torch.full((height * width,), LADDER[rate])
     for part in coder._parts(known, height, width, rate):
-        known[part.positions] = weights_of(part.logits).argmax(1)
+        known[part.positions] = part.weights.argmax(1)
     return known.view(height, width)

@@ -3,13 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from compressai_vq.prior.distribution import (
-    cumulative_rows,
-    low_bits,
-    member_weights,
-    run_weights,
-    weights_of,
-)
+from compressai_vq.prior.distribution import cumulative_rows, low_bits, weights_of
 from compressai_vq.prior.fixed_point import LOGIT_MAX
 from compressai_vq.rates import LADDER
 
@@ -26,28 +20,6 @@ def test_the_farthest_logits_are_told_apart() -> None:
     logits = torch.tensor([[LOGIT_MAX, LOGIT_MAX - 1, -LOGIT_MAX, 1 - LOGIT_MAX]]).float()
     weights = weights_of(logits)[0].tolist()
     assert weights == [1 << 30, int(2 ** (30 - 1 / 256)), 1, 1]
-
-
-@pytest.mark.parametrize("size", [2, 64, 128, 2048])
-def test_runs_and_members_are_parts_of_all_weights(size: int) -> None:
-    generator = torch.Generator().manual_seed(size)
-    logits = torch.randint(-9000, 1, (50, size), generator=generator).float()
-    low = low_bits(size)
-    weights = weights_of(logits).view(50, -1, 1 << low)
-    assert torch.equal(run_weights(logits, low), weights.sum(2))
-    runs = torch.randint(size >> low, (50,), generator=generator)
-    expected = torch.stack([row[run] for row, run in zip(weights, runs, strict=True)])
-    assert torch.equal(member_weights(logits, runs, low), expected)
-
-
-def test_sums_of_runs_do_not_hang_on_how_many_are_taken_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    logits = torch.arange(7 * 128).view(7, 128).float() % 997
-    whole = run_weights(logits, 3)
-    for count in (1, 128, 300):
-        monkeypatch.setattr("compressai_vq.prior.distribution._LOGITS_AT_ONCE", count)
-        assert torch.equal(run_weights(logits, 3), whole)
 
 
 @pytest.mark.parametrize("n", [2, 8, 64, 2048])

@@ -7,7 +7,6 @@ import torch
 
 from compressai_vq.codec import VQGANCodec
 from compressai_vq.errors import CodecError
-from compressai_vq.prior.distribution import weights_of
 from compressai_vq.transport import fills
 from compressai_vq.transport.fills import FILLS
 
@@ -34,7 +33,7 @@ def drawn_map(rate: int, height: int, width: int) -> torch.Tensor:
     known = torch.full((height * width,), size)
     random = seeded(3)
     for part in made_up_coder()._parts(known, height, width, rate):
-        drawn = torch.multinomial(weights_of(part.logits).float(), 1, generator=random)
+        drawn = torch.multinomial(part.weights.float(), 1, generator=random)
         known[part.positions] = drawn.flatten()
     return known.view(height, width)
 
