@@ -8,11 +8,12 @@ from typing import Self
 from torch import Tensor
 
 from .architecture_names import ARCHITECTURE_NAMES
-from .codec import VQGANCodec, network_range, unit_range
+from .codec import VQGANCodec
 from .networks import lite_tiled
 from .networks.grain import grain_channels
 from .networks.lite import LiteDecoder, LiteEncoder
 from .networks.taming import WIDTH, TamingDecoder, TamingEncoder
+from .pixel_range import network_range
 from .rates import STRIDE
 from .tiles import Region
 
@@ -76,8 +77,7 @@ class Mao2024VQGANLite(VQGANCodec):
             return codewords[(..., *region.slices())]
 
         height, width = codewords.shape[2:]
-        for region, y in lite_tiled.images(self.decoder, part, height, width, self.rate):
-            yield region, unit_range(y)
+        return lite_tiled.images(self.decoder, part, height, width, self.rate)
 
     @classmethod
     def sized_for(cls, state_dict: dict[str, Tensor]) -> Self:

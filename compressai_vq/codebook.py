@@ -11,8 +11,8 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-# Distances of at most this many (vector, codeword) pairs are held at once: 16 MiB of fp32.
-_PAIRS_AT_ONCE = 1 << 22
+# Distances of at most this many (vector, codeword) pairs are held at once: 2 MiB of fp32.
+_PAIRS_AT_ONCE = 1 << 19
 _GROUP = 64
 
 

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 from compressai.models import CompressionModel
 from torch import Tensor
 
@@ -16,8 +15,8 @@ from .codebook import Codebook
 from .codings import FREQUENCIES, PRIOR, check_coding
 from .errors import CodecError
 from .index_coder import IndexCoder
-from .networks.memory_layout import like_weights
-from .picture import from_unit
+from .networks.memory_layout import like_weights, number_format
+from .pixel_range import eight_bit, network_range, unit_range
 from .prior.coder import PriorCoder
 from .prior.neighbour_bits import neighbour_bits
 from .prior.network import PriorNetwork
@@ -95,7 +94,8 @@ class VQGANCodec(CompressionModel):
 
         In one piece, with gradients where they are on, and in the networks' number format.
         """
-        return self.encoder(like_weights(network_range(x), self.encoder), self.rate)
+        x = network_range(x, number_format(self.encoder))
+        return self.encoder(like_weights(x, self.encoder), self.rate)
 
     def image(self, codewords: Tensor, corner: tuple[int, int] = (0, 0)) -> Tensor:
         """Codewords (N, D, h, w) to images (N, 3, 16 h, 16 w), about [0, 1], not clipped.
@@ -104,15 +104,18 @@ class VQGANCodec(CompressionModel):
         begins, in positions; decoders with statistics over space take whole maps alone.
         """
         place = {"corner": corner} if corner != (0, 0) else {}
-        y = self.decoder(like_weights(codewords, self.decoder), self.rate, **place)
-        return unit_range(y).contiguous()
+        return unit_range(self._decoded(codewords, **place)).contiguous()
+
+    def _decoded(self, codewords: Tensor, **place: Any) -> Tensor:
+        """About [-1, 1], not clipped."""
+        return self.decoder(like_weights(codewords, self.decoder), self.rate, **place)
 
     def _latent_tiles(self, x: Tensor, shape: tuple[int, int]) -> Iterator[tuple[Region, Tensor]]:
         """What :meth:`latent` gives, in parts and with bounded memory."""
         raise NotImplementedError
 
     def _image_tiles(self, codewords: Tensor) -> Iterator[tuple[Region, Tensor]]:
-        """What :meth:`image` gives, in parts and with bounded memory; not clipped."""
+        """What the decoder gives, about [-1, 1], in parts and with bounded memory."""
         raise NotImplementedError
 
     def _in_tiles(self, shape: tuple[int, int]) -> bool:
@@ -145,7 +148,7 @@ class VQGANCodec(CompressionModel):
             return self.image(self.codebook.lookup(indices)).clamp_(0, 1)
         images = torch.empty((n, 3, STRIDE * height, STRIDE * width), device=indices.device)
         for region, x in self._image_tiles(self.codebook.lookup(indices)):
-            images[(..., *region.slices(scale=STRIDE))] = x.clamp_(0, 1)
+            images[(..., *region.slices(scale=STRIDE))] = unit_range(x).clamp_(0, 1)
         return images
 
     @torch.no_grad()
@@ -171,11 +174,11 @@ class VQGANCodec(CompressionModel):
     def paint_latents(self, latents: Tensor, height: int, width: int) -> Tensor:
         """As :meth:`paint`, of latents (D, h, w), which need not be codewords."""
         if not self._in_tiles((latents.shape[1], latents.shape[2])):
-            return from_unit(self.image(latents[None])).cpu()[:, :height, :width]
+            return eight_bit(self._decoded(latents[None])[0]).cpu()[:, :height, :width]
         picture = torch.empty((height, width, 3), dtype=torch.uint8).permute(2, 0, 1)
         for region, x in self._image_tiles(latents[None]):
             room = picture[(..., *region.slices(scale=STRIDE))]
-            room.copy_(from_unit(x)[:, : room.shape[1], : room.shape[2]])
+            room.copy_(eight_bit(x[0])[:, : room.shape[1], : room.shape[2]])
         return picture
 
     # -- indices <-> bytes ---------------------------------------------------------------
@@ -314,25 +317,3 @@ class VQGANCodec(CompressionModel):
     def aux_loss(self) -> Tensor:
         """Bits per index that the frequencies cost for the indices seen lately."""
         return self.index_coder.loss()
-
-
-def network_range(x: Tensor) -> Tensor:
-    """Images of any size, in [0, 1] or 8-bit, to [-1, 1] and sides of multiples of 16."""
-    if x.dtype == torch.uint8:
-        # A pass less than by way of [0, 1], and the same numbers: halves are exact.
-        return pad_to_stride(x.float().div_(127.5).sub_(1))
-    return (2 * pad_to_stride(x)).sub_(1)
-
-
-def unit_range(y: Tensor) -> Tensor:
-    """About [-1, 1] to about [0, 1]."""
-    # bf16 cannot tell neighbouring 8-bit pixel values apart.
-    return y.float().add_(1).div_(2) if y.dtype == torch.bfloat16 else (y + 1) / 2
-
-
-def pad_to_stride(x: Tensor, stride: int = STRIDE) -> Tensor:
-    """Repeat the right and bottom edge until both sides are multiples of ``stride``."""
-    bottom, right = -x.shape[-2] % stride, -x.shape[-1] % stride
-    if not bottom and not right:
-        return x
-    return F.pad(x, (0, right, 0, bottom), mode="replicate")

@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 from .clustering import cluster_codebook
 from .codebook import nearest_codewords
-from .codec import pad_to_stride
 from .errors import CodecError
 from .index_coder import IndexCoder
 from .ladder_weights import LadderWeights
 from .networks.taming import TamingEncoder
 from .picture import ENDINGS, read_picture, to_unit
+from .pixel_range import pad_to_stride
 from .rates import LADDER
 from .taming_checkpoint import read_taming_checkpoint
 

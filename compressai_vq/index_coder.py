@@ -159,7 +159,8 @@ class IndexCoder(EntropyModel):
         tables = self._tables()
         count = shape[0] * shape[1]
         maps = [self._decode(string, count, tables) for string in strings]
-        return torch.tensor(maps, device=self._quantized_cdf.device).view(-1, *shape)
+        indices = torch.from_numpy(np.array(maps, np.int64))
+        return indices.to(self._quantized_cdf.device).view(-1, *shape)
 
     def _tables(self) -> tuple[list[list[int]], list[int], list[int]]:
         """What the coder takes, with the filler's CDF as the last."""
@@ -170,12 +171,13 @@ class IndexCoder(EntropyModel):
         )
 
     def _encode(self, indices: list[int], tables: tuple[Any, ...]) -> bytes:
-        symbols, contexts = [i >> self.low_bits for i in indices], [0] * len(indices)
+        symbols, contexts = indices, [0] * len(indices)
         if self.low_bits:
+            symbols = [i >> self.low_bits for i in indices]
             contexts += [high + 1 for high in symbols]
             symbols += [i & ((1 << self.low_bits) - 1) for i in indices]
         missing = max(_FEWEST_SYMBOLS - len(symbols), 0)
-        symbols += [0] * missing
+        symbols = symbols + [0] * missing
         contexts += [len(tables[0]) - 1] * missing
         return self.entropy_coder.encode_with_indexes(symbols, contexts, *tables)
 

@@ -11,7 +11,7 @@ from compressai.models import CompressionModel
 from torch import Tensor
 
 from compressai_vq.architectures import Mao2024VQGAN, Mao2024VQGANLite
-from compressai_vq.codec import VQGANCodec, pad_to_stride
+from compressai_vq.codec import VQGANCodec
 from compressai_vq.errors import CodecError
 
 from .fixtures import photograph
@@ -204,17 +204,6 @@ def test_damaged_strings() -> None:
     for changed in (b"", string[:-1], string[:-4], string + bytes(4), string[::-1]):
         with pytest.raises(CodecError):
             codec.decompress([[changed]], written["shape"])
-
-
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (16, 16), (17, 31), (48, 1)])
-def test_padding_repeats_the_edge(height: int, width: int) -> None:
-    x = torch.rand(1, 3, height, width)
-    padded = pad_to_stride(x)
-    assert padded.shape[-2] % 16 == padded.shape[-1] % 16 == 0
-    assert padded.shape[-2] - height < 16 and padded.shape[-1] - width < 16
-    assert torch.equal(padded[..., :height, :width], x)
-    assert (padded[..., height:, :] == padded[..., height - 1 : height, :]).all()
-    assert (padded[..., width:] == padded[..., width - 1 : width]).all()
 
 
 @pytest.mark.parametrize(("codewords", "rate"), [(2, 0), (8, 0), (64, 3), (2048, 8), (16384, 8)])

@@ -9,10 +9,12 @@ through for it.
 
 :func:`set_environment`, a part of it, has torch take its larger tensors in pages of 2 MiB, where
 the kernel gives them on request: the networks' activations are fresh memory at every step, and
-page faults of 4 KiB cost up to as much as the arithmetic between convolutions.  And it lets
-OpenMP's threads sleep when they have nothing to do: as they are, they wait for more at full
-speed, on the cores that the threads of Winograd's filtering need
-(:mod:`compressai_vq.networks.winograd`).
+page faults of 4 KiB cost up to as much as the arithmetic between convolutions.  And it tells
+OpenMP's threads how long to wait for more at full speed before they sleep.  Not at all is best
+where Winograd's filtering (:mod:`compressai_vq.networks.winograd`) needs the cores for threads of
+its own.  On CPUs with AVX-512, which do without it, each of torch's operations would wake them
+anew: they wait as long as there are pauses between operations, but not for ever, because a
+folder's other jobs need the cores.
 """
 
 from __future__ import annotations
@@ -24,11 +26,17 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 _STOOD_IN_FOR = ("torch_geometric", "torchvision")
 _WHEN_USED = ("pandas", "requests", "scipy.stats")
+_CPU = Path("/proc/cpuinfo")
+_AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
+"""Without all of them torch's routines for it are not used."""
+_SPINS = "50000"
+"""Looks for more work before an OpenMP thread sleeps; of 10000, it often slept too early."""
 
 
 _begun = False
@@ -44,7 +52,20 @@ def begin() -> None:
 def set_environment() -> None:
     """To be called before torch is imported; what the environment says already is kept."""
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        if _has_avx512():
+            os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
+
+
+def _has_avx512() -> bool:
+    """Whether the system says so, without torch; False where it does not tell."""
+    try:
+        with _CPU.open(encoding="utf-8", errors="replace") as lines:
+            flags = next((line for line in lines if line.startswith("flags")), "")
+    except OSError:
+        return False
+    return set(flags.split()) >= _AVX512
 
 
 def import_compressai() -> None:

@@ -17,8 +17,8 @@ from compressai.transforms.functional import (
 )
 from torch import Tensor
 
-from compressai_vq.codec import pad_to_stride
 from compressai_vq.errors import CodecError
+from compressai_vq.pixel_range import pad_to_stride
 
 COLOURS = "BT.709 full range"
 

@@ -23,9 +23,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compressai_vq.codec import pad_to_stride
 from compressai_vq.errors import CodecError
 from compressai_vq.picture import from_unit, to_unit
+from compressai_vq.pixel_range import pad_to_stride
 
 from .still_picture import StillPictureCodec
 

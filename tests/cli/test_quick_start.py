@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from compressai_vq.cli import quick_start
 from compressai_vq.file_codec import FileCodec
 
 from ..fixtures import photograph
@@ -42,6 +43,8 @@ print(json.dumps({
     "torchvision": hasattr(torchvision, "models") and bool(torchvision.__version__),
     "huge": os.environ["THP_MEM_ALLOC_ENABLE"],
     "wait": os.environ["OMP_WAIT_POLICY"],
+    "spins": os.environ.get("GOMP_SPINCOUNT"),
+    "capability": torch.backends.cpu.get_cpu_capability(),
     "torch_was_there": torch_was_there,
     "collects": gc.isenabled(),
     "frozen": gc.get_freeze_count(),
@@ -50,7 +53,7 @@ print(json.dumps({
 
 
 def _probe(**environment: str) -> dict[str, object]:
-    set_here = ("THP_MEM_ALLOC_ENABLE", "OMP_WAIT_POLICY")
+    set_here = ("THP_MEM_ALLOC_ENABLE", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
     inherited = {k: v for k, v in os.environ.items() if k not in set_here}
     result = subprocess.run(
         [sys.executable, "-c", _PROBE],
@@ -76,9 +79,43 @@ def test_a_commands_process_leaves_out_what_it_does_not_use() -> None:
     assert seen["torchvision"]
     assert seen["huge"] == "0", "what the environment says is kept"
     assert seen["wait"] == "passive"
+    # Where Winograd's filtering is not used, as networks/winograd.py asks torch.
+    assert (seen["spins"] is not None) == (seen["capability"] == "AVX512")
     assert seen["collects"]
     assert isinstance(seen["frozen"], int) and seen["frozen"] > 100_000, "all that torch made"
     assert not seen["torch_was_there"], "its OpenMP reads the environment once"
+
+
+@pytest.mark.parametrize(
+    ("cpu", "environment", "expected"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512bw avx512dq avx512vl\n", {}, ("passive", True)),
+        ("flags\t\t: fpu avx2 avx512f\n", {}, ("passive", False)),
+        ("flags\t\t: fpu avx2\n", {}, ("passive", False)),
+        ("Features\t: fp asimd\n", {}, ("passive", False)),
+        (None, {}, ("passive", False)),
+        (
+            "flags\t\t: avx512f avx512bw avx512dq avx512vl\n",
+            {"OMP_WAIT_POLICY": "active"},
+            ("active", False),
+        ),
+    ],
+)
+def test_threads_wait_for_more_where_no_others_need_the_cores(
+    cpu: str | None,
+    environment: dict[str, str],
+    expected: tuple[str, bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = tmp_path / "cpuinfo"
+    if cpu is not None:
+        told.write_text(f"model name\t: a CPU\n{cpu}")
+    found = dict(environment)
+    monkeypatch.setattr(quick_start, "_CPU", told)
+    monkeypatch.setattr(os, "environ", found)
+    quick_start.set_environment()
+    assert (found["OMP_WAIT_POLICY"], "GOMP_SPINCOUNT" in found) == expected
 
 
 _COMMAND = """

@@ -1,0 +1,73 @@
+"""Pixels to the range of the networks' numbers, and back.
+
+::
+
+    8-bit or [0, 1] (N, 3, H, W) --network_range--> [-1, 1], sides of multiples of 16
+    about [-1, 1] (N, 3, H, W) --unit_range--> about [0, 1]
+    about [-1, 1] (3, H, W) --eight_bit--> 8-bit pixels
+
+Eight-bit pictures on a CPU go some rows at a time: what lies between one number format and the
+next then stays in the cache, and needs no memory that the process has not touched before.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .rates import STRIDE
+
+_AT_ONCE = 1 << 18  # numbers
+
+
+def network_range(x: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Images of any size, in [0, 1] or 8-bit, to [-1, 1] and sides of multiples of 16.
+
+    Args:
+        x: (N, 3, H, W), uint8 or floating-point.
+        dtype: of what 8-bit pixels become; others keep their own.
+
+    Returns:
+        (N, 3, 16 ceil(H/16), 16 ceil(W/16)); of 8-bit pixels in planes, whatever ``x`` is.
+    """
+    if x.dtype != torch.uint8:
+        return (2 * pad_to_stride(x)).sub_(1)
+    y = torch.empty(x.shape, dtype=dtype, device=x.device)
+    rows, planes = _rows(x), torch.contiguous_format
+    for pixels, room in zip(x.split(rows, -2), y.split(rows, -2), strict=True):
+        # A pass less than by way of [0, 1], and the same numbers: halves are exact.
+        numbers = pixels.to(torch.float32, memory_format=planes).div_(127.5).sub_(1)
+        room.copy_(numbers)
+    return pad_to_stride(y)
+
+
+def unit_range(y: Tensor) -> Tensor:
+    """About [-1, 1] to about [0, 1]."""
+    # bf16 cannot tell neighbouring 8-bit pixel values apart.
+    return y.float().add_(1).div_(2) if y.dtype == torch.bfloat16 else (y + 1) / 2
+
+
+def eight_bit(y: Tensor) -> Tensor:
+    """(3, H, W), about [-1, 1], clipped, to uint8: as ``from_unit`` of :func:`unit_range`."""
+    pixels = torch.empty(y.shape, dtype=torch.uint8, device=y.device)
+    rows = _rows(y)
+    for numbers, room in zip(y.split(rows, -2), pixels.split(rows, -2), strict=True):
+        levels = (numbers.float() + 1).mul_(127.5).round_().clamp_(0, 255)
+        room.copy_(levels.to(torch.int16))  # in two steps with vector instructions
+    return pixels
+
+
+def _rows(x: Tensor) -> int:
+    """Of (..., H, W): how many at once."""
+    if x.device.type != "cpu":
+        return x.shape[-2]
+    return max(_AT_ONCE * x.shape[-2] // x.numel(), 1)
+
+
+def pad_to_stride(x: Tensor, stride: int = STRIDE) -> Tensor:
+    """Repeat the right and bottom edge until both sides are multiples of ``stride``."""
+    bottom, right = -x.shape[-2] % stride, -x.shape[-1] % stride
+    if not bottom and not right:
+        return x
+    return F.pad(x, (0, right, 0, bottom), mode="replicate")
