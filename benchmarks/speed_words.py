@@ -79,7 +79,7 @@ def _name(key: str) -> str:
 
 def _notes(report: dict[str, Any]) -> str:
     outside = "; ".join(
-        f"{_name(key)}: {100 * share['median']:.0f} %"
+        f"{_name(key)}: {100 * share['median']:.1f} %"
         for key, share in report["outside_networks"].items()
     )
     arithmetic = "; ".join(
