@@ -71,7 +71,7 @@ def test_the_words_are_the_results(report: dict[str, Any]) -> None:
     assert rows[1].startswith("| `-lite`, one thread | cheng2020-anchor")
     assert "| 40 | 40 to 40 | 20 |" in rows[1]
     assert "PSNR 48.2 dB" in text and "98.7 %" in text and "39.5 dB" in text
-    assert "`-lite`: 25 %" in text
+    assert "`-lite`: 25.0 %" in text
     for told in (False, True):
         assert ("Winograd" in speed_text({**report, "lite_by_winograd": told})) == told
 
