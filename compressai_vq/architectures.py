@@ -12,6 +12,7 @@ from .codec import VQGANCodec
 from .networks import lite_tiled
 from .networks.grain import grain_channels
 from .networks.lite import LiteDecoder, LiteEncoder
+from .networks.memory_layout import number_format
 from .networks.taming import WIDTH, TamingDecoder, TamingEncoder
 from .pixel_range import network_range
 from .rates import STRIDE
@@ -68,7 +69,8 @@ class Mao2024VQGANLite(VQGANCodec):
     def _latent_tiles(self, x: Tensor, shape: tuple[int, int]) -> Iterator[tuple[Region, Tensor]]:
         def part(region: Region) -> Tensor:
             # Rows and columns that the padding adds are cut off by the slices, and added anew.
-            return network_range(x[(..., *region.slices(scale=STRIDE))])
+            pixels = x[(..., *region.slices(scale=STRIDE))]
+            return network_range(pixels, number_format(self.encoder))
 
         return lite_tiled.latents(self.encoder, part, *shape, self.rate)
 

@@ -143,7 +143,12 @@ def to_unit(picture: Tensor) -> Tensor:
 
 def from_unit(x: Tensor) -> Tensor:
     """(1, 3, H, W), clipped to [0, 1], to uint8 (3, H, W)."""
+    return rounded(x[0].float().mul(255))
+
+
+def rounded(levels: Tensor) -> Tensor:
+    """fp32 of any shape, clipped to [0, 255], to uint8; overwrites what it is given."""
     import torch
 
-    levels = x[0].float().mul(255).round_().clamp_(0, 255)
+    levels = levels.round_().clamp_(0, 255)
     return levels.to(torch.int16).to(torch.uint8)  # in two steps with vector instructions

@@ -12,7 +12,7 @@ from torch import Tensor
 from compressai_vq import refinement
 from compressai_vq.architectures import Mao2024VQGAN
 from compressai_vq.codec import VQGANCodec
-from compressai_vq.codings import CODINGS, PRIOR
+from compressai_vq.codings import CODINGS
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.metrics.picture_metrics import NAMES, PictureMetrics
@@ -87,20 +87,14 @@ def test_files_are_as_any_others() -> None:
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_bits_count(coding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    codec, picture = _shipped()._coder(5, "prior"), photograph(240, 320)
-    bits, sizes = [], []
+    # Streams are whole words, so that a small picture's may be as long with fewer bits.
+    codec, picture = _shipped()._coder(5, "prior"), photograph(336, 448)
+    sizes = []
     for weight in (0.0, 1.0, 100.0):
         monkeypatch.setattr(refinement, "_BIT", weight)
         found = _refinement(7).indices(codec, picture, coding)
-        if coding == PRIOR:
-            shares = codec._prior_coder().likelihoods(found, codec.rate)
-        else:
-            shares = codec.index_coder(found)
-        bits.append(-shares.log2().sum().item())
         sizes.append(len(codec.write(found[None], coding)[0]))
-    assert bits[0] > bits[1] > bits[2]
-    # Streams are whole words: as long with a few bits less, and shorter with many.
-    assert sizes[0] > sizes[2] and sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > sizes[1] > sizes[2], sizes
 
 
 def test_bits_of_a_prior_that_is_not_there() -> None:
