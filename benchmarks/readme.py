@@ -29,12 +29,13 @@ from benchmarks.report.results import DATASETS, dataset_title, read_curve
 from benchmarks.report.tables import NOTHING
 from benchmarks.report.vvc_check import interpolate
 from benchmarks.scale_words import folders_sentence, large_table
-from benchmarks.speed_words import speed_text
+from benchmarks.speed_words import speed_table
 from benchmarks.surroundings import surroundings_table
 from benchmarks.unchanged import as_sentence
 from compressai_vq.training.log import read_rows
 
 RESULTS = ROOT / "benchmarks" / "results"
+SPEEDS = ("speed.json", "speed-avx512.json", "speed-fp32.json")
 WEIGHTS = ROOT / "compressai_vq" / "weights" / "mao2024-vqgan-lite.json"
 
 
@@ -230,6 +231,11 @@ def times() -> str:
     return (RESULTS / "tables" / "times-kodak.md").read_text().strip()
 
 
+def speed() -> str:
+    """Speed beside others', on CPUs of several kinds."""
+    return speed_table([_load(name) for name in SPEEDS])
+
+
 def told(file: str, words: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
     """What is said of one results file."""
     return lambda: words(_load(file))
@@ -239,8 +245,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "rates": rates,
     "published": published,
     "kodak": kodak,
-    "speed": told("speed.json", speed_text),
-    "speed_fp32": told("speed-fp32.json", speed_text),
+    "speed": speed,
     "hook": hook,
     "fuzz": fuzz,
     "training": training,

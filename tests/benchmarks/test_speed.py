@@ -13,9 +13,10 @@ import torch
 
 from benchmarks import speed
 from benchmarks.environment import ROOT
+from benchmarks.report.tables import NOTHING
 from benchmarks.speed import CHENG, LITE, LITE_1, MAO, PAIRS, TAMING, VVC, Contestant, measure
 from benchmarks.speed_reference import CODEWORDS, load_ours, load_published, write_state
-from benchmarks.speed_words import speed_text
+from benchmarks.speed_words import _AIMS, speed_table
 from benchmarks.speed_worker import _count
 from compressai_vq.errors import CodecError
 from compressai_vq.networks import winograd
@@ -64,16 +65,51 @@ def test_a_machine_that_slows_down_changes_no_ratio(report: dict[str, Any]) -> N
 
 
 def test_the_words_are_the_results(report: dict[str, Any]) -> None:
-    text = speed_text(report)
-    assert "160 times longer" in text
-    rows = [line for line in text.splitlines() if line.startswith("| `")]
-    assert len(rows) == len(PAIRS)
-    assert rows[1].startswith("| `-lite`, one thread | cheng2020-anchor")
-    assert "| 40 | 40 to 40 | 20 |" in rows[1]
-    assert "PSNR 48.2 dB" in text and "98.7 %" in text and "39.5 dB" in text
-    assert "`-lite`: 25.0 %" in text
+    lines = speed_table([report]).splitlines()
+    rows = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in lines[2:-2]}
+    cells = {title: [cell.strip() for cell in row] for title, row in rows.items()}
+    assert len(set(_AIMS)) == len(PAIRS) == sum("times faster" in title for title in cells)
+    assert cells["`-lite`, one thread: times faster than cheng2020-anchor"] == [
+        "20",
+        "40 (40 to 40)",
+    ]
+    assert cells["`-lite`: times faster than taming's modules, fp32"] == [
+        "100",
+        "120 (120 to 120)",
+    ]
+    assert cells["`-lite` there and back, s"] == ["", "0.200"]
+    assert cells["its networks alone, s"] == ["", "0.150"]
+    assert cells["taming's modules, fp32, s"] == ["", "24.0"]
+    assert cells["`-lite`: time outside the networks"] == ["under 10 %", "**25.0 %**"]
+    assert cells["`-lite`, index prior, one thread: time outside the networks"] == ["", "25.0 %"]
+    assert cells["`mao2024-vqgan`: PSNR to what taming's decode"] == ["45 dB", "48.2"]
+    assert cells["peak MiB of `-lite`, `mao2024-vqgan`, taming's"] == ["", "30, 900, 3600"]
     for told in (False, True):
-        assert ("Winograd" in speed_text({**report, "lite_by_winograd": told})) == told
+        assert ("Winograd" in speed_table([{**report, "lite_by_winograd": told}])) == told
+
+
+def test_what_misses_its_aim_is_bold(report: dict[str, Any]) -> None:
+    (slow,) = (
+        pair for pair in report["pairs"] if pair["against"] == "taming" and "mao" in pair["ours"]
+    )
+    slow["ratio"] = {"median": 3.9, "min": 3.5, "max": 4.5}
+    report["fidelity"]["psnr"] = 44.9
+    text = speed_table([report])
+    assert "| 4 | **3.9** (3.5 to 4.5) |" in text and "| 45 dB | **44.9** |" in text
+
+
+def test_cpus_stand_side_by_side(report: dict[str, Any]) -> None:
+    other = json.loads(json.dumps(report))
+    other["machine"]["cpu"], other["lite_dtype"] = "an older CPU", "float32"
+    other["pairs"] = [pair for pair in other["pairs"] if "vvc" not in pair["against"]]
+    del other["fidelity"]
+    lines = speed_table([report, other]).splitlines()
+    assert lines[0].endswith("| an older CPU, float32 |")
+    assert all(line.count("|") == lines[0].count("|") for line in lines[1:-2])
+    (vvc,) = (
+        line for line in lines if line.startswith("| `-lite`, one thread: times faster than lib")
+    )
+    assert vvc.endswith(f"| 3.0 (3.0 to 3.0) | {NOTHING} |")
 
 
 def test_our_networks_take_the_precision_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,19 +123,6 @@ def test_our_networks_take_the_precision_asked_for(monkeypatch: pytest.MonkeyPat
     for precision, told in (("fp32", "float32"), ("bf16", "bfloat16")):
         found = measure(1, torch.get_num_threads(), None, {"taming"}, precision)
         assert (found["lite_dtype"], asked.pop()) == (told, precision)
-
-
-def test_results_without_a_table_still_read() -> None:
-    old = {
-        "image": "768x512",
-        "machine": {"cpu": "a CPU", "threads": 2},
-        "lite_dtype": "bfloat16",
-        "lite_parameters": 10_389_908,
-        "repeats": 5,
-        "median_seconds": {"lite": 0.0921, "taming": 12.15, "lite_whole": 0.09},
-        "taming_over_lite": {"median": 132.0, "min": 128.3, "max": 195.4},
-    }
-    assert speed_text(old).endswith("132 times longer (128 to 195 over 5 paired runs).")
 
 
 def test_contestants_that_are_left_out_leave_their_rows_out(
