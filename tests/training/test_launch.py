@@ -71,6 +71,7 @@ def _average(runs: Path, stage: str) -> dict[str, torch.Tensor]:
 AGENT = """
 import sys
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+import compressai_vq.training.launch
 from compressai_vq.cli.__main__ import main
 config = LaunchConfig(
     min_nodes=1, max_nodes=1, nproc_per_node=2, rdzv_backend="c10d",
