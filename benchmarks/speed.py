@@ -2,7 +2,9 @@
 
 Every contestant is a process of its own (``speed_worker``), and they take turns: one round is
 one run of each, on one picture, and ratios are taken within a round and their median reported,
-because absolute times drift on shared machines.  The first round warms up and is not counted.
+because absolute times drift on shared machines.  Each run comes right after one that is not
+counted: while the others work a process waits for many seconds, in which a virtual machine's host
+may take its memory away, and to get it back costs the shortest runs the most.
 
     python -m benchmarks.speed [--picture kodim23.png] -o benchmarks/results/speed.json
 
@@ -115,7 +117,7 @@ def measure(
     """All contestants' medians, and the ratios of :data:`PAIRS`.
 
     Args:
-        repeats: counted rounds.
+        repeats: rounds.
         threads: of contestants that are not compared on one thread.
         source: the picture; by default a sample photograph that scikit-learn ships.
         without: names of contestants to leave out.
@@ -158,18 +160,18 @@ def _rounds(
     runs: dict[Contestant, list[dict[str, Any]]] = {one: [] for one in contestants}
     with contextlib.ExitStack() as stack:
         workers: dict[Contestant, Worker] = {}
-        for n in range(repeats + 1):
+        for n in range(repeats):
             for one in contestants:
                 if one not in workers:
+                    # VVC, which comes later, wants to know how many.
                     size = runs[LITE][0]["bytes"] if runs[LITE] else 0
                     workers[one] = stack.enter_context(
                         worker(one, folder, one.threads or threads, size, precision)
                     )
                 result = workers[one].run()
-                # The first is kept until here for VVC, which wants to know how many bytes.
                 runs[one].append(result)
                 print(f"round {n}: {one.key}: {result['seconds']:.3f} s", file=sys.stderr)
-    return {one: results[1:] for one, results in runs.items()}
+    return runs
 
 
 def _cut(pixels: Tensor) -> Tensor:
@@ -258,6 +260,7 @@ def _facts(threads: int, repeats: int, precision: str) -> dict[str, Any]:
         ),
         "lite_parameters": sum(p.numel() for m in networks for p in m.parameters()),
         "repeats": repeats,
+        "warm": True,  # each run right after another
     }
 
 

@@ -45,7 +45,10 @@ def speed_table(reports: Sequence[dict[str, Any]]) -> str:
     Args:
         reports: of one CPU or number format each.
     """
-    columns = [f"{report['machine']['cpu']}, {report['lite_dtype']}" for report in reports]
+    columns = [
+        f"{report['machine']['cpu']}, {report['lite_dtype']}{'' if report.get('warm') else '²'}"
+        for report in reports
+    ]
     lines = [
         f"| | aim | {' | '.join(columns)} |",
         f"|---|--:|{'--:|' * len(columns)}",
@@ -170,7 +173,7 @@ def _notes(reports: Sequence[dict[str, Any]]) -> str:
     notes = [
         f"A {first['image']} picture to a complete file and back, at quality 9, on "
         f"{' or '.join(map(str, threads))} threads where nothing else is said; each contestant "
-        "a process of its own, in turns, after a warm-up, with as many threads as ours. Medians "
+        "a process of its own, in turns, with as many threads as ours. Medians "
         f"(and ranges) over {rounds} rounds; **bold** misses its aim. The lite networks have "
         f"{first['lite_parameters'] / 1e6:.1f}M parameters; FLOP/s are compared in their number "
         "format, on the same cores. `mao2024-vqgan` and taming's modules have the same random "
@@ -178,6 +181,13 @@ def _notes(reports: Sequence[dict[str, Any]]) -> str:
     ]
     if any(report.get("lite_by_winograd") for report in reports):
         notes.append("¹ Counted as of direct convolutions; Winograd's filtering needs fewer.")
+    if any(report.get("warm") for report in reports):
+        notes.append("Each run comes right after one that is not counted.")
+    if not all(report.get("warm") for report in reports):
+        notes.append(
+            "² Each run after a wait of many seconds, while the others ran, which costs the "
+            "shortest runs the most."
+        )
     sizes = first["bytes"]
     vvc = next((size for key, size in sizes.items() if _bare(key) == "vvc"), None)
     if vvc is not None:

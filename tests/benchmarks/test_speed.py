@@ -98,6 +98,14 @@ def test_what_misses_its_aim_is_bold(report: dict[str, Any]) -> None:
     assert "| 4 | **3.9** (3.5 to 4.5) |" in text and "| 45 dB | **44.9** |" in text
 
 
+def test_results_of_runs_after_a_wait_say_so(report: dict[str, Any]) -> None:
+    assert "²" not in speed_table([report])
+    text = speed_table([report, {**report, "warm": False}])
+    head = text.splitlines()[0].split("|")
+    assert ["²" in cell for cell in head[3:5]] == [False, True]
+    assert "² Each run after a wait" in text and "right after one that is not counted" in text
+
+
 def test_cpus_stand_side_by_side(report: dict[str, Any]) -> None:
     other = json.loads(json.dumps(report))
     other["machine"]["cpu"], other["lite_dtype"] = "an older CPU", "float32"
