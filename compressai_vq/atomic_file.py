@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ def write_atomically(path: Path, data: bytes) -> None:
             return
         # A short name: the whole one may be as long as names can be.
         with _beside(path, data, path.name[:16]) as temporary:
+            if path.exists():
+                os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
             os.replace(temporary, path)
     except OSError as error:
         raise CodecError(f"cannot write {path}: {error.strerror}") from error
@@ -58,6 +61,14 @@ def write_once(path: Path, data: bytes, mark: str) -> bool:
     return True
 
 
+def give_usual_permissions(path: str | Path) -> None:
+    """To a file that ``tempfile.mkstemp`` made, which is private: those of any new file."""
+    with _UMASK:
+        hidden = os.umask(0)
+        os.umask(hidden)
+    os.chmod(path, 0o666 & ~hidden)
+
+
 @contextlib.contextmanager
 def _beside(path: Path, data: bytes, mark: str) -> Iterator[str]:
     """A file with the data and the usual permissions in the same folder, gone at the end."""
@@ -68,10 +79,7 @@ def _beside(path: Path, data: bytes, mark: str) -> Iterator[str]:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        with _UMASK:
-            hidden = os.umask(0)
-            os.umask(hidden)
-        os.chmod(temporary, 0o666 & ~hidden)  # mkstemp makes files private
+        give_usual_permissions(temporary)
         yield temporary
     finally:
         with contextlib.suppress(FileNotFoundError):

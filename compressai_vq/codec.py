@@ -161,7 +161,8 @@ class VQGANCodec(CompressionModel):
             width: W, at most 16 w.
 
         Returns:
-            uint8 (3, H, W) on the CPU, in the memory layout of image files: (H, W, 3).
+            uint8 (3, H, W) on the CPU; of what was decoded in tiles in the memory layout of image
+            files, (H, W, 3).
         """
         return self.paint_latents(self.codewords_of(indices), height, width)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .atomic_file import write_atomically
+from .atomic_file import give_usual_permissions, write_atomically
 from .errors import CodecError
 
 _CHUNK = 1 << 20
@@ -55,6 +55,7 @@ def fetch_once(
         digest = _download(url, handle, progress, timeout)
         validate(Path(part))
         _check(f"what {url} gives", digest, record)
+        give_usual_permissions(part)
         os.replace(part, path)
     except (OSError, http.client.HTTPException, ValueError) as error:
         if isinstance(error, CodecError):

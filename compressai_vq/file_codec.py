@@ -60,6 +60,8 @@ class FileCodec:
         self._precision = precision
         self._codecs: dict[int, VQGANCodec] = {}
         self._loading = threading.Lock()
+        if not weights.qualities:
+            raise CodecError("these weights have no codebooks, and so no quality")
         if prior is not None:
             prior.check_fits(weights)
         self._prior = prior if prior is not None else packaged_prior(weights)
@@ -79,8 +81,10 @@ class FileCodec:
         """
         with self._loading:
             if quality not in self._codecs:
-                codec = self.weights.codec(quality)
-                self._codecs[quality] = for_inference(codec, self.device, self._precision)
+                codec = self.weights.codec(quality, shared=True)
+                with torch.inference_mode(False):  # whatever this first caller works in
+                    prepared = for_inference(codec, self.device, self._precision)
+                self._codecs[quality] = prepared
             return self._codecs[quality]
 
     @functools.cached_property

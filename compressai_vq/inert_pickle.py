@@ -16,12 +16,13 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 _PICKLE_LIMIT = 1 << 26  # bytes; what is not tensors takes some kilobytes
+_MOST_NAMES = 10_000  # of classes and functions; checkpoints have some dozens
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _STORAGES = {
     "FloatStorage": torch.float32,
@@ -35,6 +36,7 @@ _STORAGES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
+_MOST_COPIES = 4  # times the file's size that tensors may have together: a few may be tied
 _ReadStorage = Callable[[str], bytes]
 
 
@@ -88,14 +90,27 @@ class _Storage:
 # The unpickler written in Python: the one in C makes room for any memo index that a
 # hostile file names, up to many gigabytes.
 class _InertUnpickler(pickle._Unpickler):
+    # Without the byte arrays of protocol 5, whose room is made before their bytes are read.
+    dispatch: ClassVar[dict[int, Any]] = {
+        code: read
+        for code, read in pickle._Unpickler.dispatch.items()
+        if code != pickle.BYTEARRAY8[0]
+    }
+
     def __init__(self, file: IO[bytes]) -> None:
         # Of checkpoints from Python 2, strings of bytes: any encoding will do that never fails.
         super().__init__(file, encoding="latin1")
         self.storages: list[_Storage] = []
+        self._classes: dict[tuple[str, str], type[Inert]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        # A new class each time, so that nothing a pickle sets on one outlives its reading.
-        return type("Inert", (Inert,), {"origin": (module, name)})
+        # Of this reading alone, so that nothing a pickle sets on one outlives it.
+        origin = (module, name)
+        if origin not in self._classes:
+            if len(self._classes) == _MOST_NAMES:
+                raise pickle.UnpicklingError("it names too many classes")
+            self._classes[origin] = type("Inert", (Inert,), {"origin": origin})
+        return self._classes[origin]
 
     def persistent_load(self, pid: Any) -> Any:
         self.storages.append(_Storage(pid))
@@ -119,10 +134,13 @@ def read_inert(file: IO[bytes], find: Callable[[Any], dict[str, Any]]) -> dict[s
     Raises:
         Exception: of many kinds, when the file is damaged or of another format.
     """
+    check_stored(file)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             root, read = _open_zip(archive)
-            return {name: _tensor(value, read) for name, value in find(root).items()}
+            return _tensors(find(root), read, size)
     file.seek(0)
     start = file.read(2)
     file.seek(0)
@@ -131,13 +149,38 @@ def read_inert(file: IO[bytes], find: Callable[[Any], dict[str, Any]]) -> dict[s
     if start != b"\x80\x02":
         raise ValueError("it is not a torch file")
     root, read = _open_legacy(file)
-    return {name: _tensor(value, read) for name, value in find(root).items()}
+    return _tensors(find(root), read, size)
+
+
+def check_stored(file: IO[bytes]) -> None:
+    """Refuse a zip with compressed entries: torch writes none, and these may grow without bounds.
+
+    Args:
+        file: of any format, seekable; it ends up at its start.
+
+    Raises:
+        ValueError: for such a zip.
+    """
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("its entries are compressed")
+    file.seek(0)
+
+
+def _tensors(records: dict[str, Any], read: _ReadStorage, size: int) -> dict[str, Tensor]:
+    """The tensors of records, from a file of ``size`` bytes."""
+    tensors = {}
+    left = _MOST_COPIES * size
+    for name, record in records.items():
+        tensors[name] = _tensor(record, read)
+        left -= tensors[name].nbytes
+        if left < 0:
+            raise ValueError("many tensors share a storage")
+    return tensors
 
 
 def _open_zip(archive: zipfile.ZipFile) -> tuple[Any, _ReadStorage]:
-    # Torch never compresses; so no entry is larger than the file.
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-        raise ValueError("its entries are compressed")
     names = archive.namelist()
     (pickled,) = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
     folder = pickled.removesuffix("data.pkl")

@@ -98,14 +98,22 @@ class LadderWeights:
             )
 
     @functools.cached_property
+    @torch.inference_mode(False)
     def _networks(self) -> dict[str, Tensor]:
         parts = ("encoder.", "decoder.")
         networks = {k: v.float() for k, v in self.tensors.items() if k.startswith(parts)}
         _check_finite(networks)
         return networks
 
-    def codec(self, quality: int) -> VQGANCodec:
+    # What is made while the caller does without gradients shall serve others, too.
+    @torch.inference_mode(False)
+    def codec(self, quality: int, shared: bool = False) -> VQGANCodec:
         """The codec of one quality, in fp32, ready to compress.
+
+        Args:
+            quality: one of :attr:`qualities`.
+            shared: whether its parameters may be those of other codecs of these weights, too,
+                which saves memory where none is changed.
 
         Raises:
             CodecError: when the file has no such quality or its tensors do not fit.
@@ -113,13 +121,13 @@ class LadderWeights:
         if quality not in self.qualities:
             raise CodecError(f"these weights have qualities {self.qualities}, not {quality}")
         try:
-            return self._codec(quality)
+            return self._codec(quality, shared)
         except (ArithmeticError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())  # torch lists every tensor on its own line
             reason = reason if len(reason) <= 200 else f"{reason[:200]}..."
             raise CodecError(f"weights of {self.architecture} do not fit: {reason}") from error
 
-    def _codec(self, quality: int) -> VQGANCodec:
+    def _codec(self, quality: int, shared: bool) -> VQGANCodec:
         frequencies = self.tensors[f"log2_frequencies.{quality}"].float()
         state = {
             "codebook.weight": self.tensors[f"codebooks.{quality}"].float(),
@@ -131,6 +139,8 @@ class LadderWeights:
             found, size = len(state["codebook.weight"]), LADDER[quality - 1]
             raise ValueError(f"quality {quality} has {found} codewords, not {size}")
         state.update(self._networks)
+        if not shared:
+            state = {name: value.clone() for name, value in state.items()}
         # The coder's tables are not stored: they follow from the frequencies.
         for buffer in TABLES:
             state[f"index_coder.{buffer}"] = torch.IntTensor()

@@ -78,7 +78,7 @@ def export_onnx(
     """
     if weights.architecture != ARCHITECTURE:
         raise CodecError(f"only {ARCHITECTURE} can be exported, not {weights.architecture}")
-    codecs = {q: weights.codec(q) for q in qualities or weights.qualities}
+    codecs = {q: weights.codec(q, shared=True) for q in qualities or weights.qualities}
     if not codecs:
         raise CodecError("these weights have no qualities to export")
     loaded = None if prior is None else PriorWeights.load(prior)

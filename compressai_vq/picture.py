@@ -104,8 +104,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         # Pillow would clip 16-bit values to 255 instead of scaling them.
         sixteen = np.asarray(image).astype(np.int64).clip(0, 65535)
+        if isinstance(clear := image.info.get("transparency"), int):
+            sixteen[sixteen == clear] = 65535
         return Image.fromarray(((sixteen + 128) // 257).astype(np.uint8)).convert("RGB")
     if _has_transparency(image):
+        clear = image.info.get("transparency")
+        if isinstance(clear, tuple) and max(clear) > 255:
+            # Of a file with 16 bits, of which Pillow keeps the upper half in the pixels alone.
+            image.info["transparency"] = tuple(level >> 8 for level in clear)
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)

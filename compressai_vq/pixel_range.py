@@ -63,7 +63,7 @@ def _rows(x: Tensor) -> int:
     """Of (..., H, W): how many at once."""
     if x.device.type != "cpu":
         return x.shape[-2]
-    return max(_AT_ONCE * x.shape[-2] // x.numel(), 1)
+    return max(_AT_ONCE * x.shape[-2] // max(x.numel(), 1), 1)
 
 
 def pad_to_stride(x: Tensor, stride: int = STRIDE) -> Tensor:

@@ -44,7 +44,7 @@ def pretrained_codec(
     if coding is not None:
         check_coding(coding)
     weights = pretrained_weights(architecture, progress)
-    codec = weights.codec(quality)
+    codec = weights.codec(quality, shared=True)  # nobody else has these weights
     if coding == FREQUENCIES:
         return codec
     from .prior.prior_weights import PriorWeights, packaged_prior

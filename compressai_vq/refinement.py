@@ -104,6 +104,7 @@ class Refinement:
             package is not installed where it is asked.
     """
 
+    @torch.inference_mode(False)
     def __init__(
         self,
         steps: int = STEPS,

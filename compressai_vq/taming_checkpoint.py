@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .errors import CodecError
-from .inert_pickle import read_inert
+from .inert_pickle import check_stored, read_inert
 from .networks.taming import TamingDecoder, TamingEncoder, state_from_taming
 
 _WANTED = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize.embedding.")
@@ -60,6 +60,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
 
 def _torch_file(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
+        check_stored(file)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's advice is for other callers

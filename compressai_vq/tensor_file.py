@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from .atomic_file import write_atomically
@@ -39,15 +40,22 @@ def read_tensors(path: Path, key: str, what: str) -> TensorFile:
     Raises:
         CodecError: when it is missing or is no safetensors file.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise CodecError(f"cannot read {what} {path}: no regular file")  # it may have no end
     try:
         data = path.read_bytes()
     except OSError as error:
         raise CodecError(f"cannot read {what} {path}: {error.strerror}") from error
-    facts = read_facts(path, key)
     try:
-        tensors = safetensors.torch.load(data)
+        # Tensors that can learn, whatever the caller works in.
+        with torch.inference_mode(False):
+            tensors = safetensors.torch.load(data)
+        # Of the same bytes: the file may have been replaced since.
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        facts = json.loads((header.get("__metadata__") or {}).get(key, "{}"))
     except _NOT_ONE as error:
         raise CodecError(f"{path} is not a safetensors file: {error}") from error
+    facts = facts if isinstance(facts, dict) else {}
     return TensorFile(facts, tensors, hashlib.sha256(data).digest())
 
 

@@ -32,6 +32,15 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path, mask: int, expect
     assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == expected
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
+def test_permissions_of_what_is_overwritten_stay(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "a.bin").touch(mode)
+    (tmp_path / "a.bin").chmod(mode)
+    write_atomically(tmp_path / "a.bin", b"data")
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == mode
+
+
 @pytest.mark.parametrize("failing", ["fsync", "replace", "chmod"])
 def test_failure_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, failing: str, monkeypatch: pytest.MonkeyPatch

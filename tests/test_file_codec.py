@@ -160,12 +160,14 @@ def test_threads_share_a_qualitys_codec(monkeypatch: pytest.MonkeyPatch) -> None
     codec, made = FileCodec(untrained_weights()), []
     original, gate = codec.weights.codec, threading.Barrier(4, timeout=20)
 
-    def slowly(quality: int) -> VQGANCodec:
+    def slowly(quality: int, shared: bool) -> VQGANCodec:
         made.append(quality)
         time.sleep(0.05)
-        return original(quality)
+        return original(quality, shared)
 
-    monkeypatch.setattr(type(codec.weights), "codec", lambda _, quality: slowly(quality))
+    monkeypatch.setattr(
+        type(codec.weights), "codec", lambda _, quality, shared: slowly(quality, shared)
+    )
 
     def use(_: int) -> VQGANCodec:
         gate.wait()
@@ -174,3 +176,23 @@ def test_threads_share_a_qualitys_codec(monkeypatch: pytest.MonkeyPatch) -> None
     with ThreadPoolExecutor(4) as pool:
         codecs = list(pool.map(use, range(4)))
     assert made == [2] and all(one is codecs[0] for one in codecs)
+
+
+def test_a_first_call_without_gradients_leaves_all_usable_with_them() -> None:
+    codec = FileCodec(untrained_weights(), precision="fp32")
+    picture = photograph(32, 48)
+    with torch.inference_mode():
+        data = codec.compress(picture, 5)
+    assert codec.compress(picture, 5) == data
+    other = FileCodec(untrained_weights(), precision="fp32")
+    assert codec.compress(picture, 7) == other.compress(picture, 7)
+    assert not any(p.is_inference() for p in codec.codec(5).parameters())
+    latent = codec.codec(5).latent(to_unit(picture).requires_grad_())
+    latent.sum().backward()
+
+
+def test_weights_without_codebooks_are_refused() -> None:
+    weights = untrained_weights()
+    tensors = {n: v for n, v in weights.tensors.items() if not n.startswith("codebooks.")}
+    with pytest.raises(CodecError, match="have no codebooks"):
+        FileCodec(dataclasses.replace(weights, tensors=tensors))

@@ -143,3 +143,36 @@ def test_tensors_that_do_not_fit_their_storage(arguments: tuple[Any, ...]) -> No
 
     with pytest.raises(ValueError):
         read_inert(file, find)
+
+
+def test_a_byte_array_takes_no_memory_before_its_bytes_are_there() -> None:
+    data = b"\x80\x05\x96" + (1 << 28).to_bytes(8, "little")  # BYTEARRAY8 of 256 MiB
+    tracemalloc.start()
+    with pytest.raises(KeyError):
+        read_pickle(data, lambda root: {})
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_names_are_classes_once_and_not_too_many() -> None:
+    one = b"ca\nb\n"
+
+    def find(root: Any) -> dict[str, Any]:
+        assert root[0] is root[1]
+        return {}
+
+    read_pickle(b"\x80\x02" + one + one + b"\x86.", find)
+    many = b"".join(f"ca\n{n}\n0".encode() for n in range(10_001))
+    with pytest.raises(pickle.UnpicklingError, match="too many classes"):
+        read_pickle(b"\x80\x02" + many + b"}.", lambda root: {})
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_tensors_that_share_a_storage_many_times_are_refused(zipped: bool) -> None:
+    values = torch.rand(100_000)
+    file = io.BytesIO()
+    torch.save({f"{n}": values for n in range(100)}, file, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match="share a storage"):
+        read_inert(file, dict)
+    found = read_inert(file, lambda root: {"5": root["5"], "7": root["7"]})
+    assert torch.equal(found["5"], values) and torch.equal(found["7"], values)

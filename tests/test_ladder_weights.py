@@ -202,3 +202,28 @@ def test_tensors_of_the_other_architecture(width: Tensor) -> None:
         LadderWeights("mao2024-vqgan", "", tensors).codec(1)
     with pytest.raises(CodecError, match="do not fit"):
         LadderWeights("mao2024-vqgan", "", WEIGHTS.tensors).codec(1)
+
+
+def test_codecs_are_of_their_own_unless_shared() -> None:
+    weights = untrained_weights()
+    kept = {name: value.clone() for name, value in weights.tensors.items()}
+    first, second = weights.codec(1), weights.codec(5)
+    before = [p.detach().clone() for p in second.parameters()]
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.add_(1)
+    assert all(torch.equal(p, old) for p, old in zip(second.parameters(), before, strict=True))
+    assert all(torch.equal(value, weights.tensors[name]) for name, value in kept.items())
+    assert strings(weights.codec(1)) == strings(untrained_weights().codec(1))
+    one, two = (weights.codec(quality, shared=True) for quality in (1, 5))
+    names = [n for n, _ in one.named_parameters() if n.startswith(("encoder.", "decoder."))]
+    for name in names:
+        assert one.get_parameter(name).data_ptr() == two.get_parameter(name).data_ptr()
+
+
+def test_weights_read_without_gradients_can_learn(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    untrained_weights().save(path)
+    with torch.inference_mode():
+        codec = LadderWeights.load(path).codec(1)
+    assert not any(p.is_inference() for p in codec.parameters())

@@ -330,3 +330,31 @@ def test_admission_is_asked_for_before_pixels_are_decoded(tmp_path: Path) -> Non
         with pytest.raises(CodecError):
             read_picture(path, limit, admitted.append)
         assert admitted == expected
+
+
+def test_16_bit_grey_with_a_transparent_level(tmp_path: Path) -> None:
+    levels = np.array([[0, 1000, 65535, 1001]], np.uint16)
+    Image.fromarray(levels).save(tmp_path / "a.png", transparency=1000)
+    with pytest.warns(UserWarning, match="transparency is laid on white"):
+        picture = read_picture(tmp_path / "a.png", 100)
+    assert picture[0].tolist() == [[0, 255, 255, 4]]
+
+
+def test_16_bit_rgb_with_a_transparent_colour(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + kind + data + check
+
+    def colour(*levels: int) -> bytes:
+        return b"".join(level.to_bytes(2, "big") for level in levels)
+
+    # Pillow writes none: two pixels of 16 bits a channel, the first of the transparent colour.
+    size = (2).to_bytes(4, "big") + (1).to_bytes(4, "big") + bytes([16, 2, 0, 0, 0])
+    row = b"\0" + colour(0x1234, 0x5678, 0x9ABC) + colour(0x2234, 0x5678, 0x9ABC)
+    clear = chunk(b"tRNS", colour(0x1234, 0x5678, 0x9ABC))
+    data = chunk(b"IHDR", size) + clear + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    with pytest.warns(UserWarning, match="transparency is laid on white"):
+        picture = read_picture(tmp_path / "a.png", 100)
+    assert picture[:, 0, 0].tolist() == [255] * 3
+    assert picture[:, 0, 1].tolist() == [0x22, 0x56, 0x9A]

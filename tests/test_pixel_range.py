@@ -48,3 +48,7 @@ def test_eight_bits_are_those_of_the_unit_range(
     kept = y.clone()
     assert torch.equal(eight_bit(y[0]), from_unit(unit_range(y)))
     assert torch.equal(y, kept), "what it reads is left as it is"
+
+
+def test_no_pictures() -> None:
+    assert network_range(torch.zeros(0, 3, 32, 32, dtype=torch.uint8)).shape == (0, 3, 32, 32)

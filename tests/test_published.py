@@ -98,6 +98,10 @@ def test_downloads_converts_and_remembers(
     assert pretrained_weights("mao2024-vqgan").fingerprint == weights.fingerprint
     assert capfd.readouterr().err == ""
 
+    # Of a cache that several users share, all can read what one of them downloaded.
+    modes = {path.stat().st_mode for path in cache.iterdir()}
+    assert modes == {(cache / RECORD).stat().st_mode}
+
     # The conversion is the same each time.
     (cache / WEIGHTS).unlink()
     converted = published_weights(progress=False, url=server.url).tensors

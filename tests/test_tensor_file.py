@@ -48,3 +48,20 @@ def test_facts_that_are_no_json_are_refused(tmp_path: Path) -> None:
     path.write_bytes(safetensors.torch.save({"a": torch.zeros(1)}, {"key": "[" * 100_000}))
     with pytest.raises(CodecError, match="not a safetensors file"):
         read_facts(path, "key")
+
+
+def test_facts_are_of_the_same_file_as_the_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, "key", FACTS, {"a": torch.zeros(1)})
+    before = path.read_bytes()
+    write_tensors(path, "key", {"format": 2}, {"a": torch.ones(1)})
+    monkeypatch.setattr(Path, "read_bytes", lambda _: before)  # replaced while it is read
+    found = read_tensors(path, "key", "weights")
+    assert found.facts == FACTS and found.tensors["a"] == 0
+
+
+def test_what_may_have_no_end_is_not_read() -> None:
+    with pytest.raises(CodecError, match=r"cannot read weights /dev/zero: no regular file"):
+        read_tensors(Path("/dev/zero"), "key", "weights")

@@ -38,11 +38,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _architecture(packets: list[bytes]) -> str | None:
-    """That of the first packet that is whole; None when none is."""
+    """That of the image that has the most packets; None when none is whole."""
     quick_start.import_compressai()
-    from ..transport.packet import Packet
+    from ..transport.packet import ImageFacts, Packet
 
+    numbers: dict[ImageFacts, set[int]] = {}
     for data in packets:
         with contextlib.suppress(CodecError):
-            return Packet.from_bytes(data).facts.architecture
-    return None
+            packet = Packet.from_bytes(data)
+            numbers.setdefault(packet.facts, set()).add(packet.number)
+    most = min(numbers, key=lambda facts: (-len(numbers[facts]), facts), default=None)
+    return most.architecture if most is not None else None

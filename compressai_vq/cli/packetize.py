@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("packetize", help="a .cvq file to packets that stand alone")
     add_packet_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("-f", "--force", action="store_true", help="overwrite existing packets")
+    parser.add_argument(
+        "-f", "--force", action="store_true",
+        help="in the place of packets that are there, all of the input's name among them",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -70,6 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise CodecError(f"{folder} holds packets already; --force overwrites those in the way")
     for target, packet in zip(targets, packets, strict=True):
         write_atomically(target, packet)
+    # Left where they are, an earlier image's that were more would be taken for this one.
+    for path in set(present) - set(targets):
+        if re.fullmatch(re.escape(stem) + r"-\d+", path.stem):
+            path.unlink(missing_ok=True)
     sizes = [len(packet) for packet in packets]
     facts = {
         "source": str(arguments.input),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from typing import Any
 
 from ..errors import CodecError
 from . import quick_start
 from .packetize import add_packet_arguments, packets_of
+
+_LONGEST_PAUSE = 3600
 
 
 def add_parser(commands: Any) -> None:
@@ -26,8 +27,8 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Send one file."""
-    if not 0 <= arguments.pause < math.inf:
-        raise CodecError("--pause must be finite and not negative")
+    if not 0 <= arguments.pause <= _LONGEST_PAUSE:
+        raise CodecError(f"--pause must be from 0 to {_LONGEST_PAUSE} seconds")
     quick_start.import_compressai()
     from ..transport.udp import LONGEST_DATAGRAM, parse_address, send
 

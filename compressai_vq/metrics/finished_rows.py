@@ -77,9 +77,9 @@ class FinishedRows:
         for line in lines[1:]:
             try:
                 name, row = json.loads(line)
-            except ValueError:
+            except (ValueError, TypeError):
                 break
-            if not line.endswith(b"\n"):
+            if not isinstance(name, str) or not line.endswith(b"\n"):
                 break
             self._rows[name] = row
             good += len(line)

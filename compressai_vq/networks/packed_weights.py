@@ -27,6 +27,11 @@ def serves(x: Tensor, weight: Tensor) -> bool:
     )
 
 
+def state_of(weight: Tensor) -> tuple[int, int]:
+    """Differs after a weight was changed in place or has other memory; not after ``.data`` was."""
+    return weight.data_ptr(), 0 if weight.is_inference() else weight._version
+
+
 def pack(weight: Tensor, x: Tensor) -> Tensor:
     """A weight (C', C, 3, 3) for :func:`convolve`, best for inputs of the size of ``x``."""
     weight = weight.detach().to_mkldnn()

@@ -36,7 +36,7 @@ def neighbour_bits(network: PriorNetwork, indices: Tensor, rate: int) -> Tensor:
     indices = indices.to(network.device)
     height, width = indices.shape
     odd = (torch.arange(height)[:, None] + torch.arange(width)).to(network.device) % 2 == 1
-    bits = torch.empty(indices.numel(), size, device=network.device)
+    bits = torch.empty(indices.numel(), size, dtype=torch.float32, device=network.device)
     for gaps in (odd, ~odd):
         wanted = gaps.flatten().nonzero()[:, 0]
         if len(wanted):

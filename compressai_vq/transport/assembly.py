@@ -12,7 +12,7 @@ from torch import Tensor
 from ..codings import FREQUENCIES
 from ..errors import CodecError
 from ..file_codec import FileCodec
-from .interleaving import split_positions
+from .interleaving import packet_numbers, split_positions
 from .packet import ImageFacts, Packet
 
 
@@ -90,8 +90,8 @@ def check_weights(facts: ImageFacts, codec: FileCodec) -> None:
 @functools.lru_cache(maxsize=64)
 def expected_packets(facts: ImageFacts) -> int:
     """How many packets the sender made: all but those that carry nothing."""
-    parts = split_positions(*facts.shape, facts.count)
-    return sum(len(positions) > 0 for positions in parts)
+    numbers = packet_numbers(*facts.shape, facts.count).flatten()
+    return int((torch.bincount(numbers, minlength=facts.count) > 0).sum())
 
 
 def _read(

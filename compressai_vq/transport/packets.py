@@ -64,7 +64,7 @@ def packetize(
             )
         # More packets have no fewer bytes together: so many are needed at least.  Close to
         # what headers alone take, steps of one would be thousands.
-        needed = sum(map(len, packets)) // mtu
+        needed = sum(map(len, packets)) // max(mtu, 1)
         count = min(most, max(needed, count + 1 + count // 32))
 
 

@@ -14,7 +14,11 @@ from .assembly import check_weights, expected_packets
 from .packet import MAX_PACKETS, ImageFacts, Packet
 
 LONGEST_DATAGRAM = 65_507
-_MOST_DATAGRAMS = 4 * MAX_PACKETS  # kept: junk shall not fill the memory
+# What is kept: neither junk nor forgeries shall fill the memory.
+_MOST_USABLE = 4 * MAX_PACKETS
+_MOST_BYTES = 1 << 26  # of them; the largest image has less than a megabyte of indices
+_MOST_UNUSABLE = 100
+_LONGEST_WAIT = 3600.0  # seconds at once: systems have a limit
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -90,42 +94,53 @@ def receive(
         patience: seconds to wait for the first usable packet.
 
     Returns:
-        All datagrams that were kept, unusable ones too: :func:`depacketize` takes them and
-        tells them apart.
+        The datagrams that were kept, the first unusable ones too: :func:`depacketize` takes
+        them and tells them apart.
 
     Raises:
         CodecError: when no usable packet came, with the reason of the first that did.
+
+    What completes and prolongs is the image that most packets are of, which is the one that
+    :func:`assemble` takes: single packets that claim to be of others cost next to nothing.
     """
     kept: list[bytes] = []
     numbers: dict[ImageFacts, set[int]] = {}
+    most = usable = unusable = size = 0
     reason = ""
     deadline = time.monotonic() + patience
-    while (left := deadline - time.monotonic()) > 0 and len(kept) < _MOST_DATAGRAMS:
-        opened.settimeout(left)
+    while (left := deadline - time.monotonic()) > 0:
+        opened.settimeout(min(left, _LONGEST_WAIT))
         try:
             data = opened.recv(LONGEST_DATAGRAM + 1)
-        except TimeoutError:
-            break
-        except ConnectionError:  # some systems report a sender's trouble here
+        except (TimeoutError, ConnectionError):  # some systems report a sender's trouble here
             continue
-        kept.append(data)
         try:
             packet = Packet.from_bytes(data)
             check_weights(packet.facts, codec)
         except CodecError as error:
             reason = reason or str(error)
+            unusable += 1
+            if unusable <= _MOST_UNUSABLE:
+                kept.append(data)
             continue
+        if usable == _MOST_USABLE or size + len(data) > _MOST_BYTES:
+            continue
+        usable, size = usable + 1, size + len(data)
+        kept.append(data)
         seen = numbers.setdefault(packet.facts, set())
         if packet.number in seen:
             continue
         seen.add(packet.number)
-        if len(seen) == expected_packets(packet.facts):
+        if len(seen) <= most:
+            continue
+        most = len(seen)
+        if most == expected_packets(packet.facts):
             break
         deadline = time.monotonic() + silence
     if numbers:
         return kept
     if reason:
-        raise CodecError(f"none of {len(kept)} packets could be used; the first: {reason}")
+        raise CodecError(f"none of {unusable} packets could be used; the first: {reason}")
     raise CodecError(f"no packet came within {patience:g} seconds")
 
 

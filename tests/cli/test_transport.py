@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 import torch
 
 from compressai_vq.cli.__main__ import main
+from compressai_vq.cli.depacketize import _architecture
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.picture import read_picture
+from compressai_vq.transport.packet import Packet
 from compressai_vq.transport.udp import open_socket
 
 from ..fixtures import photograph
@@ -145,3 +148,37 @@ def free_port() -> int:
     with open_socket(("127.0.0.1", 0)) as opened:
         port: int = opened.getsockname()[1]
     return port
+
+
+def test_fewer_packets_leave_none_of_an_earlier_image(
+    run: Run, packets: Path, codec: FileCodec, weights_file: Path, tmp_path: Path
+) -> None:
+    (packets / "image-of-others-1.cvp").write_bytes(b"not ours")
+    newer = tmp_path / "newer" / "image.cvq"
+    newer.parent.mkdir()
+    newer.write_bytes(codec.compress(photograph(64, 80), 5))
+    weights = ("--weights", weights_file)
+    assert run("packetize", newer, "-o", packets, *weights).code == 2
+    result = run("packetize", newer, "-o", packets, "--packets", 2, "--force", *weights)
+    assert (result.code, result.err) == (0, "")
+    assert files_below(packets) == {"image-0.cvp", "image-1.cvp", "image-of-others-1.cvp"}
+    result = run("depacketize", packets, "-o", tmp_path / "back.png", *weights)
+    assert "80x64, 2 of 2 packets" in result.out
+
+
+def test_the_image_with_the_most_packets_says_what_decodes_it(
+    packets: Path,
+) -> None:
+    whole = [path.read_bytes() for path in sorted(packets.iterdir())]
+    stray = Packet.from_bytes(whole[0])
+    facts = dataclasses.replace(stray.facts, architecture="mao2024-vqgan")
+    stray = dataclasses.replace(stray, facts=facts)
+    assert _architecture([stray.to_bytes(), *whole]) == "mao2024-vqgan-lite"
+    assert _architecture([stray.to_bytes()]) == "mao2024-vqgan"
+    assert _architecture([b"junk"]) is None
+
+
+def test_packets_of_no_bytes(run: Run, image: Path, weights_file: Path, tmp_path: Path) -> None:
+    arguments = ("--mtu", 0, "--weights", weights_file)
+    result = run("packetize", image, "-o", tmp_path / "packets", *arguments)
+    assert result.code == 2 and "mtu of 0 bytes is too small" in result.err

@@ -78,3 +78,13 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     rows = FinishedRows(tmp_path / "file" / "rows", SETTINGS)
     with pytest.raises(CodecError, match="cannot write"):
         rows.add("a", {"bpp": 1})
+
+
+@pytest.mark.parametrize("line", [b"5\n", b"[1]\n", b"[[], {}]\n", b"null\n"])
+def test_a_line_that_is_no_row_is_dropped(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "a.rows"
+    FinishedRows(path, {"a": 1}).add("one", {"x": 1.0})
+    with path.open("ab") as file:
+        file.write(line)
+    rows = FinishedRows(path, {"a": 1})
+    assert rows.get("one") == {"x": 1.0}

@@ -74,3 +74,13 @@ def test_weights_that_are_learned_are_not_packed() -> None:
     with torch.no_grad():
         convolution(x.detach())
     assert convolution._packed is None
+
+
+@torch.no_grad()
+def test_weights_that_are_changed_in_place_are_packed_anew() -> None:
+    convolution = frozen(16, 16)
+    x = torch.randn(1, 16, 4, 4).bfloat16()
+    before = convolution(x)
+    convolution.weight.mul_(2)
+    assert torch.equal(convolution(x), torchs(x, convolution))
+    assert not torch.equal(convolution(x), before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import threading
 import time
@@ -10,6 +11,8 @@ import pytest
 import torch
 
 from compressai_vq.errors import CodecError
+from compressai_vq.transport import udp
+from compressai_vq.transport.packet import ImageFacts, Packet
 from compressai_vq.transport.packets import packetize
 from compressai_vq.transport.restoring import depacketize
 from compressai_vq.transport.udp import open_socket, parse_address, receive, send
@@ -86,3 +89,56 @@ def test_addresses_that_cannot_be_used() -> None:
 def test_any_free_port_of_all_addresses() -> None:
     with open_socket(("", 0)) as opened:
         assert opened.family == socket.AF_INET and opened.getsockname()[1] > 0
+
+
+def test_junk_fills_no_memory_and_ends_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp, "_MOST_UNUSABLE", 3)
+    arrived, _ = exchange([b"junk"] * 50 + PACKETS)
+    assert arrived == [b"junk"] * 3 + PACKETS
+
+
+def test_usable_packets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp, "_MOST_USABLE", 5)
+    arrived, _ = exchange(PACKETS, silence=0.3)
+    assert arrived == PACKETS[:5]
+    monkeypatch.setattr(udp, "_MOST_BYTES", sum(map(len, PACKETS[:3])))
+    arrived, _ = exchange(PACKETS, silence=0.3)
+    assert arrived == PACKETS[:3]
+
+
+def test_single_packets_of_other_images_prolong_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+    original = udp.expected_packets
+
+    def expected(facts: ImageFacts) -> int:
+        counted.append(facts)
+        return original(facts)
+
+    monkeypatch.setattr(udp, "expected_packets", expected)
+    one = Packet.from_bytes(PACKETS[0])
+    forged = [
+        dataclasses.replace(one, facts=dataclasses.replace(one.facts, width=32 * n)).to_bytes()
+        for n in range(1, 40)
+    ]
+    with open_socket(("127.0.0.1", 0)) as opened:
+        address = opened.getsockname()
+        senders = [
+            threading.Thread(target=send, args=(PACKETS[:3], address)),
+            threading.Thread(target=send, args=(forged, address, 0.1)),
+        ]
+        for sender in senders:
+            sender.start()
+            time.sleep(0.1)
+        started = time.monotonic()
+        arrived = receive(opened, CODEC, 0.5, 30.0)
+        assert time.monotonic() - started < 2.5
+        for sender in senders:
+            sender.join()
+    assert set(PACKETS[:3]) <= set(arrived)
+    assert set(counted) == {one.facts}
+
+
+def test_any_patience() -> None:
+    with open_socket(("127.0.0.1", 0)) as opened:
+        send(PACKETS, opened.getsockname())
+        assert receive(opened, CODEC, 1e10, 1e10) == PACKETS

@@ -24,7 +24,10 @@ class IndexMaps:
         self.device = torch.device(device)
         self.fingerprint = weights.image_fingerprint
         self.rates = [quality - 1 for quality in weights.qualities]
-        self.codecs = {rate: for_inference(weights.codec(rate + 1), device) for rate in self.rates}
+        self.codecs = {
+            rate: for_inference(weights.codec(rate + 1, shared=True), device)
+            for rate in self.rates
+        }
 
     def codewords(self) -> dict[int, Tensor]:
         """Each rate's codebook, fp32 (K, D)."""
