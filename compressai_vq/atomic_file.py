@@ -24,10 +24,10 @@ def write_atomically(path: Path, data: bytes) -> None:
         CodecError: when the folder cannot be written to; no part of a file is left behind.
     """
     try:
-        path = path.resolve()
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
+        path = path.resolve()
         # A short name: the whole one may be as long as names can be.
         with _beside(path, data, path.name[:16]) as temporary:
             if path.exists():

@@ -195,7 +195,7 @@ class FileCodec:
         if self.prior is None:
             raise CodecError(
                 "the file is coded by an index prior, and there is none for these weights: "
-                "give it with --prior FILE"
+                "give the weights that it was made with, and their prior with --prior FILE"
             )
         expected = self._fingerprint(PRIOR)
         if container.fingerprint != expected:

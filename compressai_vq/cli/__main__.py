@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
-import os
 import sys
 import warnings
 
 from .. import __version__
 from . import quick_start
-from .jobs import EXPECTED, one_line
+from .jobs import EXPECTED, one_line, silence
 
 _MODULES = {
     "compress": "compress",
@@ -60,14 +59,14 @@ def main(argv: list[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
         code: int = arguments.run(arguments)
-        sys.stdout.flush()  # at exit Python would complain of a reader that has gone
+        if sys.stdout is not None:  # some services start programs without one
+            sys.stdout.flush()  # at exit Python would complain of a reader that has gone
         return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone; keep Python from complaining about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence()
         return 0
     except EXPECTED as error:
         print(f"error: {one_line(error)}", file=sys.stderr)

@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise CodecError(f"{arguments.output} cannot be written: no such folder, or it is one")
         if arguments.output.is_file() and not arguments.force:
             raise CodecError(f"{arguments.output} exists; --force overwrites it")
+        if arguments.output.resolve() in {path.resolve() for path in paths}:
+            raise CodecError(f"{arguments.output}: input and output are the same file")
     codec = file_codec(arguments)
     from ..evaluation import averages
     from ..machine import describe_machine
@@ -96,10 +98,10 @@ def run(arguments: argparse.Namespace) -> int:
         "results": {name: [_finite(v) for v in values] for name, values in results.items()},
         "images": [{k: _finite(v) for k, v in row.items()} for row in rows],
     }
-    print(json.dumps(report, indent=2) if arguments.json else _table(results))
-    if arguments.output:
+    if arguments.output:  # before a reader of what is printed may have gone
         write_atomically(arguments.output, (json.dumps(report, indent=1) + "\n").encode())
         finished.remove()
+    print(json.dumps(report, indent=2) if arguments.json else _table(results))
     return 2 if failed else 0
 
 

@@ -31,6 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Import one checkpoint."""
     if arguments.output.exists() and not arguments.force:
         raise CodecError(f"{arguments.output} exists; --force overwrites it")
+    if arguments.output.resolve() == arguments.checkpoint.resolve():
+        raise CodecError(f"{arguments.output}: input and output are the same file")
     folder = arguments.output.resolve().parent
     if arguments.output.is_dir() or not folder.is_dir():
         raise CodecError(f"{arguments.output} cannot be written: no such folder, or it is one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -26,6 +27,11 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, MemoryError) or "not enough memory" in text or "out of memory" in text:
         return "out of memory: the image is too large for this machine; use a smaller one"
     return text or type(error).__name__
+
+
+def silence() -> None:
+    """Print to nowhere: the reader has gone, of which Python would complain again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Job(NamedTuple):
@@ -218,7 +224,11 @@ def report(
             continue
         results.append(outcome.result)
         if not as_json:
-            tqdm.write(line(outcome.result))
+            try:
+                tqdm.write(line(outcome.result))
+                sys.stdout.flush()
+            except BrokenPipeError:
+                silence()  # the other files are wanted all the same
     if as_json:
         print(json.dumps(results, indent=2))
     return 2 if failed else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,10 @@ def check_outputs(arguments: argparse.Namespace) -> None:
             raise CodecError(f"{path} is a folder")
         if path.is_file() and not arguments.force:
             raise CodecError(f"{path} exists; --force overwrites it")
+        # Before anything is waited for; write_picture makes the folders that are missing.
+        folder = next(parent for parent in path.resolve().parents if parent.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise CodecError(f"{path} cannot be written: {folder} is no folder to write to")
 
 
 def write(
@@ -80,11 +85,11 @@ def write(
     received = restore(assemble(packets, codec), codec, fill)
     for rejection in received.rejected:
         print(f"warning: {name(rejection.at)}: {rejection.reason}", file=sys.stderr)
+    write_picture(arguments.output, received.picture)  # first: it cannot be sent again
     if arguments.mask:
         write_picture(arguments.mask, _grey(received.per_pixel(received.lost.float())))
     if arguments.confidence:
         write_picture(arguments.confidence, _grey(received.per_pixel(received.confidence)))
-    write_picture(arguments.output, received.picture)
     height, width = received.picture.shape[1:]
     lost = received.lost.float().mean().item()
     facts: dict[str, Any] = {

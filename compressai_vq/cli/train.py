@@ -57,13 +57,21 @@ def add_parser(commands: Any) -> None:
         help="of export: share of what was trained, the rest being --start's weights (default: 1)",
     )
     parser.add_argument("-o", "--output", type=Path, help="of export: .safetensors file")
+    parser.add_argument(
+        "-f", "--force", action="store_true",
+        help="of export: overwrite an existing file, and the .json beside it",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run one stage."""
-    if arguments.stage == "export" and arguments.output is None:
-        raise CodecError("export needs -o FILE.safetensors")
+    if arguments.stage == "export":
+        _check_output(arguments.output, arguments.force)
+    for name in ("devices", "nodes", "steps", "save_every"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise CodecError(f"--{name.replace('_', '-')} is 1 or more, not {value}")
     if arguments.stage not in ("export", "cluster") and not arguments.validation:
         raise CodecError(f"{arguments.stage} needs --validation: photographs not trained on")
     quick_start.import_compressai()
@@ -73,3 +81,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise CodecError(f"training needs pip install compressai-vq[train]: {error}") from None
     launch(arguments)
     return 0
+
+
+def _check_output(output: Path | None, force: bool) -> None:
+    if output is None:
+        raise CodecError("export needs -o FILE.safetensors")
+    facts = output.with_suffix(".json")  # where the weights come from
+    if facts == output:
+        raise CodecError(f"{output}: weights go to a .safetensors file, with a .json beside it")
+    for path in (output, facts):
+        if path.is_dir():
+            raise CodecError(f"{path} is a folder")
+        if path.exists() and not force:
+            raise CodecError(f"{path} exists; --force overwrites it")

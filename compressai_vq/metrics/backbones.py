@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import io
 import pickle
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -125,9 +126,10 @@ def _checksum(weights: dict[str, Tensor]) -> str:
 
 
 def _from_torchvision(name: str) -> dict[str, Tensor]:
-    state = torch.hub.load_state_dict_from_url(
-        _TORCHVISION[name], check_hash=True, map_location="cpu", weights_only=True
-    )
+    with contextlib.redirect_stdout(sys.stderr):  # where it tells of a download
+        state = torch.hub.load_state_dict_from_url(
+            _TORCHVISION[name], check_hash=True, map_location="cpu", weights_only=True
+        )
     return {
         f"features.{n}.{kind}": state[f"features.{n}.{kind}"].contiguous()
         for n in _CONVOLUTIONS[name]

@@ -82,7 +82,8 @@ class PriorWeights:
         if weights.image_fingerprint != self.codec:
             raise CodecError(
                 f"this index prior belongs to weights {self.codec.hex()[:16]}, "
-                f"not to {weights.image_fingerprint.hex()[:16]}: use the frequencies instead"
+                f"not to {weights.image_fingerprint.hex()[:16]}: give the one that "
+                "was trained for them, or to compress use the frequencies instead"
             )
 
 

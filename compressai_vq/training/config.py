@@ -19,6 +19,9 @@ _SMALLEST_SURROUNDED = 64  # pixels; a smaller photograph has little to mirror
 TRAINABLE = ("all", "codebook", "encoder")
 
 
+_AT_LEAST_ONE = ("steps", "batch", "latent_channels")
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """The settings; sizes in pixels, rates from 1 to 9, times in steps.
@@ -83,7 +86,25 @@ class TrainingConfig:
             raise CodecError(f"{path}: {error}") from None
         return config
 
+    def _check_kinds(self) -> None:
+        """Make sure that every setting is of its kind, which reading a file does not."""
+        for each in fields(self):
+            value, kind = getattr(self, each.name), str(each.type)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            fitting = {
+                "int": whole,
+                "float": whole or isinstance(value, float),
+                "bool": isinstance(value, bool),
+                "str": isinstance(value, str),
+                "list[int]": isinstance(value, list) and all(type(n) is int for n in value),
+            }
+            if not fitting.get(kind, True):
+                raise CodecError(f"{each.name} is of type {kind}, not {value!r}")
+            if each.name in _AT_LEAST_ONE and value < 1:
+                raise CodecError(f"{each.name} is 1 or more, not {value}")
+
     def _check(self) -> None:
+        self._check_kinds()
         if self.train not in TRAINABLE:
             known = ", ".join(TRAINABLE)
             raise CodecError(f'train is one of {known}, not "{self.train}"')

@@ -24,12 +24,16 @@ def load_photographs(sources: Iterable[str | Path], min_side: int) -> list[Tenso
         min_side: smaller pictures are left out: no crop of this many pixels fits in them.
 
     Raises:
-        ValueError: when the sources hold no picture that is large enough.
+        ValueError: when the sources hold no picture that is large enough, or one that cannot be
+            read, and for files that are no tars.
     """
     pictures = []
     for source in sources:
-        for data in _files(Path(source)):
-            array = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+        for name, data in _files(Path(source)):
+            try:
+                array = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                raise ValueError(f"{name} in {source} is no image that can be read") from error
             if min(array.shape[:2]) >= min_side:
                 pictures.append(torch.from_numpy(array).permute(2, 0, 1))
     if not pictures:
@@ -37,17 +41,20 @@ def load_photographs(sources: Iterable[str | Path], min_side: int) -> list[Tenso
     return pictures
 
 
-def _files(source: Path) -> Iterator[bytes]:
+def _files(source: Path) -> Iterator[tuple[str, bytes]]:
     if source.is_dir():
         for path in sorted(source.rglob("*")):
             if path.suffix.lower() in _ENDINGS:
-                yield path.read_bytes()
+                yield str(path.relative_to(source)), path.read_bytes()
         return
-    with tarfile.open(source) as tar:
-        for member in tar:
-            handle = tar.extractfile(member)
-            if handle is not None and member.name.lower().endswith(_ENDINGS):
-                yield handle.read()
+    try:
+        with tarfile.open(source) as tar:
+            for member in tar:
+                handle = tar.extractfile(member)
+                if handle is not None and member.name.lower().endswith(_ENDINGS):
+                    yield member.name, handle.read()
+    except tarfile.TarError as error:
+        raise ValueError(f"{source} is neither a folder nor a whole tar file") from error
 
 
 def random_crops(

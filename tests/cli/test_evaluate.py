@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from compressai_vq import evaluation
+from compressai_vq.cli import evaluate
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import psnr
 from compressai_vq.file_codec import FileCodec
@@ -187,3 +188,26 @@ def test_perceptual_metrics(run: Run, small: Path, weights_file: Path) -> None:
         assert (row["lpips"] is None) == (row["image"] == "b.png")
         assert 0 < row["lpips-vgg"] < 1.5
         assert 0 < row["dists"] < 1
+
+
+def test_a_picture_is_not_replaced_by_its_report(
+    run: Run, small: Path, weights_file: Path
+) -> None:
+    picture = next(path for path in small.iterdir() if path.suffix == ".png")
+    before = picture.read_bytes()
+    result = run("eval", picture, "-q", 1, "-o", picture, "-f", "--weights", weights_file)
+    assert result.code == 2 and "input and output are the same file" in result.err
+    assert picture.read_bytes() == before
+
+
+def test_the_report_is_written_before_it_is_shown(
+    run: Run, small: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> str:
+        raise OSError("the reader has gone")
+
+    monkeypatch.setattr(evaluate, "_table", gone)
+    target = tmp_path / "report.json"
+    result = run("eval", small, "-q", 1, "-o", target, "--weights", weights_file)
+    assert result.code == 2
+    assert json.loads(target.read_text())["results"]["quality"] == [1]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from compressai_vq.picture import write_picture
+
+from ..fixtures import photograph
 from .conftest import files_below
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,3 +59,35 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_reader_that_leaves_a_folder_leaves_nothing_undone(tmp_path: Path) -> None:
+    for n in range(4):
+        write_picture(tmp_path / "in" / f"{n}.png", photograph(16, 16))
+    command = [sys.executable, "-m", "compressai_vq", "compress", str(tmp_path / "in")]
+    command += ["-o", str(tmp_path / "out"), "-q", "1", "-j", "1"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_output_to_a_pipe_and_to_nothing(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", photograph(16, 16))
+    command = [sys.executable, "-m", "compressai_vq", "compress", str(tmp_path / "a.png"), "-q"]
+    command += ["1", "--json", "-o"]
+    quoted = shlex.join([*command, "/dev/stdout"])
+    done = subprocess.run(
+        ["sh", "-c", f"{quoted} | head -c 2"], capture_output=True, env=ENVIRONMENT
+    )
+    assert done.stdout == b"VQ" and done.stderr == b""
+    quoted = shlex.join([*command, str(tmp_path / "a.cvq")])
+    done = subprocess.run(["sh", "-c", f"{quoted} >&-"], capture_output=True, env=ENVIRONMENT)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "a.cvq").read_bytes().startswith(b"VQ")

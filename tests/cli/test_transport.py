@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from compressai_vq.cli import received
 from compressai_vq.cli.__main__ import main
 from compressai_vq.cli.depacketize import _architecture
+from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.picture import read_picture
 from compressai_vq.transport.packet import Packet
@@ -91,6 +93,7 @@ def test_errors_are_one_line_and_write_nothing(
         (("depacketize", one, "-o", tmp_path / "there.png"), "exists; --force"),
         (("depacketize", one, "-o", tmp_path / "new.txt"), "cannot write .txt"),
         (("depacketize", one, "-o", packets), "is a folder"),
+        (("depacketize", one, "-o", one / "a.png"), "is no folder to write to"),
         (("depacketize", one, "-o", out, "--mask", out), "need a file each"),
         (("depacketize", one, "-o", out, "--fill", "prior"), "there is no index prior"),
         (("packetize", image, "-o", packets), "holds packets already"),
@@ -182,3 +185,18 @@ def test_packets_of_no_bytes(run: Run, image: Path, weights_file: Path, tmp_path
     arguments = ("--mtu", 0, "--weights", weights_file)
     result = run("packetize", image, "-o", tmp_path / "packets", *arguments)
     assert result.code == 2 and "mtu of 0 bytes is too small" in result.err
+
+
+def test_the_picture_comes_first(
+    run: Run, packets: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+
+    def write(path: Path, _: object) -> None:
+        written.append(path.name)
+        raise CodecError(f"cannot write {path}")
+
+    monkeypatch.setattr(received, "write_picture", write)
+    outputs = ("-o", tmp_path / "a.png", "--mask", tmp_path / "b.png")
+    assert run("depacketize", packets, *outputs, "--weights", weights_file).code == 2
+    assert written == ["a.png"]

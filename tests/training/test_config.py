@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,3 +104,29 @@ def test_bad_settings_are_named(tmp_path: Path, text: str, message: str) -> None
 def test_packaged_settings_are_good() -> None:
     for stage in ("pretrain", "finetune", "adversarial", "larger"):
         assert TrainingConfig.packaged(stage).steps > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("batch", "x", "batch is of type int, not 'x'"),
+        ("batch", 0, "batch is 1 or more, not 0"),
+        ("steps", True, "steps is of type int, not True"),
+        ("seed", 1.5, "seed is of type int"),
+        ("learning_rate", "a", "learning_rate is of type float"),
+        ("surround", 1, "surround is of type bool"),
+        ("qualities", 3, r"qualities is of type list\[int\]"),
+        ("latent_channels", 0, "latent_channels is 1 or more"),
+        ("zoom", "b", "zoom is of type float"),
+    ],
+)
+def test_settings_of_another_kind_are_named(name: str, value: object, words: str) -> None:
+    settings: dict[str, Any] = {name: value}
+    config = replace(TrainingConfig.packaged("finetune"), **settings)
+    with pytest.raises(CodecError, match=words):
+        config._check()
+
+
+def test_settings_of_another_kind_are_named_with_their_file(tmp_path: Path) -> None:
+    with pytest.raises(CodecError, match=r"toml: optimizer is of type str, not 3"):
+        load(tmp_path, "optimizer = 3")

@@ -278,6 +278,15 @@ def test_codebook_mode_trains_what_is_next_to_the_codebook(taming: bool) -> None
         (["pretrain", "--validation", "FOLDER", "--config", "nowhere.toml"], "nowhere.toml"),
         (["cluster"], "run pretrain first"),
         (["export", "-o", "out.safetensors"], "no finetune stage"),
+        (["export", "-o", "out.json"], "weights go to a .safetensors file"),
+        (["export", "-o", "FOLDER"], "is a folder"),
+        (["export", "-o", "FOLDER/0.png"], "exists; --force overwrites it"),
+        (["export", "-o", "FOLDER/there.safetensors"], "there.json exists; --force"),
+        (["pretrain", "--validation", "FOLDER", "--devices", "0"], "--devices is 1 or more"),
+        (["pretrain", "--validation", "FOLDER", "--nodes", "0"], "--nodes is 1 or more"),
+        (["pretrain", "--validation", "FOLDER", "--steps", "0"], "--steps is 1 or more"),
+        (["pretrain", "--validation", "FOLDER", "--save-every", "0"], "--save-every is 1 or"),
+        (["pretrain", "--validation", "FOLDER/0.png"], "neither a folder nor a whole tar"),
     ],
 )
 def test_bad_use_is_one_line(
@@ -287,7 +296,8 @@ def test_bad_use_is_one_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = [str(folder) if a == "FOLDER" else a for a in arguments]
+    given = [a.replace("FOLDER", str(folder)) for a in arguments]
+    (folder / "there.json").touch()
     config = [] if "--config" in given or given[0] in ("cluster", "export") else [
         "--config", str(_config(tmp_path / "c.toml"))
     ]  # fmt: skip

@@ -91,3 +91,12 @@ def test_zoom_enlarges_what_fits_in_pictures(folder: Path) -> None:
 
     assert roughness(zoomed) < 0.7 * roughness(sharp)
     assert torch.equal(zoomed, random_crops(pictures, 8, 32, seed=1, step=0, zoom=4.0))
+
+
+def test_what_cannot_be_read_is_named(folder: Path, tmp_path: Path) -> None:
+    (folder / "broken.png").write_bytes(b"text")
+    with pytest.raises(ValueError, match=r"broken\.png in .* is no image that can be read"):
+        load_photographs([str(folder)], 16)
+    (tmp_path / "text.tar").write_bytes(b"text")
+    with pytest.raises(ValueError, match=r"text\.tar is neither a folder nor a whole tar"):
+        load_photographs([str(tmp_path / "text.tar")], 16)
