@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -78,10 +80,19 @@ _codecs: dict[str, StillPictureCodec] = {}  # of this process
 
 def _start(codecs: dict[str, list[int]], sources: Sources, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the parent tells of an interruption
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     for key, qualities in codecs.items():
         _codecs[key] = make_codec(key, sources)
         _codecs[key].qualities = qualities
+
+
+def _end_with_parent() -> None:
+    """Work for nobody would go on for as long as an image takes when the parent is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _measure(task: tuple[Path, str, list[str], Path]) -> dict[str, Outcome]:

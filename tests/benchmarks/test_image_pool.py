@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from benchmarks import compare
 from benchmarks.codecs import OURS, Sources
+from benchmarks.environment import ROOT
 from benchmarks.image_pool import ImagePool
 from compressai_vq.errors import CodecError
 from compressai_vq.picture import write_picture
@@ -50,6 +53,21 @@ def test_a_process_that_ends_early_is_one_line(tmp_path: Path) -> None:
         ImagePool(1, {"no such codec": [1]}, Sources(), threads=1) as pool,
     ):
         list(pool.measure(images, tmp_path / "out", "small", []))
+
+
+def test_processes_end_with_a_parent_that_is_killed() -> None:
+    """The parent is made a process that has ended already; that is all its children can see."""
+    code = (
+        "import multiprocessing as m, sys, time\n"
+        "from types import SimpleNamespace\n"
+        "m.parent_process = lambda: SimpleNamespace(join=lambda: None)\n"
+        "from benchmarks.image_pool import _end_with_parent\n"
+        "import threading\n"
+        "threading.Thread(target=_end_with_parent, daemon=True).start()\n"
+        "time.sleep(60)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=50)
+    assert done.returncode == 1
 
 
 def _without_times(text: str) -> Any:
