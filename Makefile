@@ -66,7 +66,7 @@ baselines:
 	$(TRAIN) pretrain --data $(DATA) --validation $(VALIDATION) --runs "$(RUNS)" \
 		$(if $(IMAGES),$(PRETRAIN_QUICK))
 	$(TRAIN) cluster --data $(DATA) --runs "$(RUNS)"
-	$(TRAIN) export --of cluster --data $(if $(IMAGES),$(VALIDATION),$(DATA)) \
+	$(TRAIN) export --force --of cluster --data $(if $(IMAGES),$(VALIDATION),$(DATA)) \
 		--runs "$(RUNS)" -o "$(UNFINETUNED)"
 
 # Measures every codec anew, goes on where it was interrupted, then makes the report.
