@@ -55,6 +55,8 @@ def check_outputs(arguments: argparse.Namespace) -> None:
             raise CodecError(f"{path} is a folder")
         if path.is_file() and not arguments.force:
             raise CodecError(f"{path} exists; --force overwrites it")
+        if path.exists() and not path.is_file():
+            continue  # a device or a pipe
         # Before anything is waited for; write_picture makes the folders that are missing.
         folder = next(parent for parent in path.resolve().parents if parent.exists())
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
