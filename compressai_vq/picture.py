@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 # torch is imported where it is used: what looks for files needs none of it.
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+"""Endings of image files that :func:`write_picture` writes."""
+
+ENDINGS = (*WRITABLE, ".gif", ".tga", ".jp2", ".avif")
 """Names that are taken for images when a folder is given."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "TGA", "JPEG2000", "AVIF")
@@ -35,7 +38,10 @@ _PIXELS_AT_ONCE = 1 << 20
 
 
 def read_picture(
-    path: Path, max_pixels: int, admit: Callable[[int], object] | None = None
+    path: Path,
+    max_pixels: int,
+    admit: Callable[[int], object] | None = None,
+    contents: bytes | None = None,
 ) -> Tensor:
     """An image file as 8-bit RGB, turned upright.
 
@@ -47,6 +53,7 @@ def read_picture(
         max_pixels: larger images are refused before they are decoded.
         admit: called with the number of pixels before they are decoded; it may wait until
             there is room for them.
+        contents: of a file that is in memory; ``path`` then only names it in messages.
 
     Returns:
         uint8 (3, H, W).
@@ -58,7 +65,8 @@ def read_picture(
         with warnings.catch_warnings():
             # Its size limit is not ours: ours is tested below.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=_FORMATS)
+            file = path if contents is None else io.BytesIO(contents)
+            image = Image.open(file, formats=_FORMATS)
         with image:
             if image.width * image.height > max_pixels:
                 raise CodecError(_too_large(path, image.width, image.height, max_pixels))
@@ -131,15 +139,24 @@ def write_picture(path: Path, picture: Tensor) -> None:
     Raises:
         CodecError: for an unknown ending, or when the file cannot be written.
     """
+    write_atomically(path, image_file(path, picture))
+
+
+def image_file(path: Path, picture: Tensor) -> bytes:
+    """What :func:`write_picture` writes.
+
+    Raises:
+        CodecError: for an unknown ending, and pictures that the format cannot hold.
+    """
     image = Image.fromarray(picture.permute(1, 2, 0).cpu().numpy())
-    if path.suffix and path.suffix.lower() not in ENDINGS:
-        raise CodecError(f"{path}: cannot write {path.suffix}; known: {', '.join(ENDINGS)}")
+    if path.suffix and path.suffix.lower() not in WRITABLE:
+        raise CodecError(f"{path}: cannot write {path.suffix}; known: {', '.join(WRITABLE)}")
     buffer = io.BytesIO()
     try:
         image.save(buffer, Image.registered_extensions().get(path.suffix.lower(), "PNG"))
     except Exception as error:  # formats have limits of their own, and each its own error
         raise CodecError(f"{path}: cannot be written as {path.suffix}: {error}") from None
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def to_unit(picture: Tensor) -> Tensor:

@@ -7,10 +7,12 @@ import importlib
 import io
 import sys
 import warnings
+from typing import NoReturn
 
 from .. import __version__
 from . import quick_start
-from .jobs import EXPECTED, one_line, silence
+from .jobs import EXPECTED, one_line
+from .standard_streams import silence
 
 _MODULES = {
     "compress": "compress",
@@ -28,11 +30,16 @@ _MODULES = {
 """Commands and their modules, which are imported when needed."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and not how everything is used."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
 def parser(command: str | None = None) -> argparse.ArgumentParser:
     """The command line's grammar, or that of one command alone."""
-    top = argparse.ArgumentParser(
-        prog="compressai-vq", description="Images in a few hundred bytes, by a VQGAN."
-    )
+    top = _Parser(prog="compressai-vq", description="Images in a few hundred bytes, by a VQGAN.")
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in [command] if command in _MODULES else _MODULES:

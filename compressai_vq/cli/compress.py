@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import functools
 import math
+import sys
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..atomic_file import write_atomically
 from ..container import Container
 from ..corpus import KEPT, Corpus
 from ..errors import CodecError
 from ..picture import ENDINGS, read_picture
 from ..pipeline import PixelAllowance
 from ..rates import LADDER
-from . import jobs
+from . import jobs, standard_streams
 from .weights import file_codec
 
 if TYPE_CHECKING:
@@ -74,11 +74,12 @@ def run(arguments: argparse.Namespace) -> int:
                 job.source,
                 compressor.codec.max_pixels,
                 lambda pixels: inside.enter_context(allowance.take(pixels)),
+                standard_streams.contents(job.source),
             )
             started = time.perf_counter()
             data = compressor.compress(picture)
             seconds = time.perf_counter() - started
-        write_atomically(job.target, data)
+        standard_streams.write(job.target, data)
         return {**compressor.describe(job.source, job.target, data), "seconds": seconds}
 
     return jobs.run(planned, work, _line, arguments)
@@ -162,7 +163,7 @@ def _run_on_ray(planned: list[jobs.Job], arguments: argparse.Namespace) -> int:
     if arguments.force:
         raise CodecError("--ray keeps what is there: remove those files instead of --force")
     if planned[0].target == arguments.output:
-        raise CodecError(f"--ray needs a folder to write to, and {arguments.output} is a file")
+        raise CodecError(f"--ray needs a folder to write to, and {arguments.output} is none")
     Compressor(arguments)  # what is wrong with them shows before anything is started
     # Workers have working folders of their own.
     absolute = {k: v.absolute() if isinstance(v, Path) else v for k, v in vars(arguments).items()}
@@ -177,4 +178,4 @@ def _run_on_ray(planned: list[jobs.Job], arguments: argparse.Namespace) -> int:
         gpu=arguments.device.startswith("cuda"),
     )
     with closing(corpus.compress(planned)) as outcomes:
-        return jobs.report(outcomes, len(planned), _line, arguments.json)
+        return jobs.report(outcomes, len(planned), _line, arguments.json, sys.stdout)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..container import Container
 from ..errors import CodecError
-from ..picture import write_picture
 from ..pipeline import PixelAllowance
-from . import jobs, quick_start
+from . import jobs, quick_start, standard_streams
 from .weights import file_codec
 
 if TYPE_CHECKING:
@@ -31,11 +30,13 @@ _LONGEST = 1 << 24  # bytes; a file of the largest image has less than one MiB
 
 
 def read_container(path: Path) -> bytes:
-    """A file's bytes.
+    """The bytes of a file or of standard input.
 
     Raises:
         CodecError: when it cannot be read.
     """
+    if (data := standard_streams.contents(path, _LONGEST)) is not None:
+        return data
     try:
         with path.open("rb") as file:
             # Of anything longer, and of devices that never end, the start shows what it is.
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             started = time.perf_counter()
             picture = decoder.decompress(data)
             seconds = time.perf_counter() - started
-            write_picture(job.target, picture)
+            standard_streams.write_picture(job.target, picture)
         return {
             "source": str(job.source),
             "target": str(job.target),

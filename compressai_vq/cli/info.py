@@ -35,6 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Describe every file."""
     described: list[dict[str, Any]] = []
     failed = False
+    for name in ("architecture", "weights", "prior"):
+        if arguments.files and getattr(arguments, name) is not None:
+            raise CodecError(f"--{name} is of no use to what files say: leave it or them out")
     if not arguments.files:
         codec = file_codec(arguments)
         described.append({"weights": "default", **describe_weights(codec.weights)})
@@ -45,10 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
             described.append({"file": str(path), **describe(path)})
         except CodecError as error:
             failed = True
-            text = str(error)
+            text = jobs.one_line(error)
             if arguments.json:
                 described.append({"file": str(path), "error": text})
-            print(f"error: {text if str(path) in text else f'{path}: {text}'}", file=sys.stderr)
+            print(f"error: {jobs.with_name(path, text)}", file=sys.stderr)
     if arguments.json:
         print(json.dumps(described, indent=2))
     else:

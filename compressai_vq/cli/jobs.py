@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from tqdm import tqdm
 
 from ..codings import CODINGS
 from ..errors import CodecError
 from ..pipeline import MOST_WORKERS, Outcome, in_order, worker_count
+from .standard_streams import STANDARD, silence, told
 
 # RuntimeError is how torch says that memory has run out or that a device failed.
 EXPECTED = (CodecError, OSError, MemoryError, RuntimeError)
@@ -29,9 +29,10 @@ def one_line(error: BaseException) -> str:
     return text or type(error).__name__
 
 
-def silence() -> None:
-    """Print to nowhere: the reader has gone, of which Python would complain again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def with_name(path: Path, text: str) -> str:
+    """A message of one line, with the file's name before it unless it is in it."""
+    name = " ".join(str(path).split())
+    return text if name in text else f"{name}: {text}"
 
 
 class Job(NamedTuple):
@@ -44,11 +45,13 @@ class Job(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     """Arguments of commands that read files and write files."""
     parser.add_argument(
-        "inputs", nargs="+", type=Path, metavar="IN", help=f"{what}, or folders of them"
-    )
+        "inputs", nargs="+", type=Path, metavar="IN",
+        help=f"{what}, or folders of them; -: standard input",
+    )  # fmt: skip
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="OUT",
-        help="file; or folder, for several inputs, when it is one or has no ending",
+        help="file, or -: standard output; or folder, for several inputs, when it is one or has "
+        "no ending",
     )  # fmt: skip
     parser.add_argument("-f", "--force", action="store_true", help="overwrite existing files")
     parser.add_argument(
@@ -111,14 +114,24 @@ def plan(inputs: list[Path], output: Path, endings: Iterable[str], ending: str) 
 
     Args:
         inputs: files and folders.
-        output: a file, or a folder when there are several inputs, when it is one, or when
-            it has no ending.
+        output: a file, or standard output, or a folder when there are several inputs, when it
+            is one, or when it has no ending.
         endings: what counts as input inside a folder.
         ending: of the output files.
 
     Raises:
         CodecError: for missing inputs, empty folders and outputs that would collide.
     """
+    if STANDARD in (*inputs, output):
+        if len(inputs) > 1:
+            raise CodecError("- is standard input or output: of one file, not of several")
+        if inputs[0].is_dir():
+            raise CodecError(f"{inputs[0]} is a folder: its files cannot go to standard output")
+        if inputs[0] == STANDARD and not output.suffix and output != STANDARD:
+            raise CodecError(f"{output}: standard input needs a file, such as {output}{ending}")
+        if inputs[0] != STANDARD and not inputs[0].exists():
+            raise CodecError(f"{inputs[0]}: no such file")
+        return [Job(inputs[0], output)]
     folders = len(inputs) > 1 or inputs[0].is_dir() or output.is_dir()
     into_folder = folders or not (output.suffix or output.exists())
     jobs: list[Job] = []
@@ -134,7 +147,8 @@ def plan(inputs: list[Path], output: Path, endings: Iterable[str], ending: str) 
     for job in jobs:
         other = sources.setdefault(job.target, job.source)
         if other != job.source:
-            raise CodecError(f"{other} and {job.source} would both become {job.target}")
+            both = f"{other} and {job.source} would both become {job.target}"
+            raise CodecError(f"{both}: rename one, or give each an output of its own")
         if job.target.resolve() == job.source.resolve():
             raise CodecError(f"{job.source}: input and output are the same file")
     if into_folder and output.is_file():
@@ -181,6 +195,8 @@ def run(
     """
 
     def do(job: Job) -> dict[str, Any]:
+        if job.target == STANDARD:
+            return work(job)
         if job.target.is_file() and not arguments.force:
             raise CodecError(f"{job.target} exists; --force overwrites it")
         if job.target.is_dir():
@@ -189,7 +205,7 @@ def run(
 
     workers = worker_count(arguments.jobs, len(jobs))
     with closing(in_order(do, jobs, workers, EXPECTED)) as outcomes:
-        return report(outcomes, len(jobs), line, arguments.json)
+        return report(outcomes, len(jobs), line, arguments.json, told(arguments.output))
 
 
 def report(
@@ -197,6 +213,7 @@ def report(
     count: int,
     line: Callable[[dict[str, Any]], str],
     as_json: bool,
+    file: TextIO,
 ) -> int:
     """Print what became of jobs; one that failed gets one line, and the others go on.
 
@@ -205,6 +222,7 @@ def report(
         count: for the progress bar.
         line: what to print of a result.
         as_json: print all results at the end, as JSON.
+        file: what to print results to.
 
     Returns:
         The exit code: 0, or 2 when any job failed.
@@ -216,19 +234,17 @@ def report(
             tqdm.write(f"warning: {text}", file=sys.stderr)
         if outcome.error is not None or outcome.result is None:
             failed += 1
-            source = str(outcome.item.source)
             text = one_line(outcome.error or CodecError("no result"))
-            named = text if source in text else f"{source}: {text}"
-            tqdm.write(f"error: {named}", file=sys.stderr)
-            results.append({"source": source, "error": text})
+            tqdm.write(f"error: {with_name(outcome.item.source, text)}", file=sys.stderr)
+            results.append({"source": str(outcome.item.source), "error": text})
             continue
         results.append(outcome.result)
         if not as_json:
             try:
-                tqdm.write(line(outcome.result))
-                sys.stdout.flush()
+                tqdm.write(line(outcome.result), file=file)
+                file.flush()
             except BrokenPipeError:
                 silence()  # the other files are wanted all the same
     if as_json:
-        print(json.dumps(results, indent=2))
+        print(json.dumps(results, indent=2), file=file)
     return 2 if failed else 0

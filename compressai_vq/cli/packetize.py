@@ -13,6 +13,7 @@ from ..container import Container
 from ..errors import CodecError
 from . import jobs
 from .decompress import read_container
+from .standard_streams import STANDARD
 from .weights import file_codec
 
 ENDING = ".cvp"
@@ -63,6 +64,8 @@ def packets_of(arguments: argparse.Namespace) -> list[bytes]:
 def run(arguments: argparse.Namespace) -> int:
     """Write one file for each packet."""
     folder: Path = arguments.output
+    if arguments.input == STANDARD:
+        raise CodecError("packets are named by the file's name: write standard input to one first")
     if folder.exists() and not folder.is_dir():
         raise CodecError(f"{folder} is a file; packets need a folder")
     packets = packets_of(arguments)

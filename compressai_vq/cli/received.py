@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CodecError
-from ..picture import ENDINGS, write_picture
+from ..picture import WRITABLE
 from . import jobs
+from .standard_streams import STANDARD, told, write_picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,9 @@ FILL_NAMES = ("prior", "nearest", "frequent")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``-o``, ``--mask``, ``--confidence``, ``--fill`` and what all commands have."""
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.png")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE.png", help="-: standard output"
+    )
     parser.add_argument(
         "--mask", type=Path, metavar="FILE", help="write an image: white where indices were lost"
     )
@@ -48,8 +51,12 @@ def check_outputs(arguments: argparse.Namespace) -> None:
     if len({path.resolve() for path in outputs}) < len(outputs):
         raise CodecError("the picture, its mask and its confidence need a file each")
     for path in outputs:
-        if path.suffix and path.suffix.lower() not in ENDINGS:
-            known = ", ".join(ENDINGS)
+        if path == STANDARD:
+            if path is arguments.output:
+                continue
+            raise CodecError("only the picture can go to standard output: name the other a file")
+        if path.suffix and path.suffix.lower() not in WRITABLE:
+            known = ", ".join(WRITABLE)
             raise CodecError(f"{path}: cannot write {path.suffix}; known: {known}")
         if path.is_dir():
             raise CodecError(f"{path} is a folder")
@@ -107,12 +114,14 @@ def write(
             for rejection in received.rejected
         ],
     }
+    stream = told(arguments.output)
     if arguments.json:
-        print(json.dumps(facts, indent=2))
+        print(json.dumps(facts, indent=2), file=stream)
     else:
         print(
             f"{arguments.output}: {width}x{height}, {received.used} of {received.expected} "
-            f"packets, {100 * lost:.1f}% lost" + (f", filled: {received.fill}" if lost else "")
+            f"packets, {100 * lost:.1f}% lost" + (f", filled: {received.fill}" if lost else ""),
+            file=stream,
         )
     return 0
 

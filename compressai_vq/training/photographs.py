@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,14 +9,18 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
-_ENDINGS = (".webp", ".png", ".jpg", ".jpeg")
+from ..errors import CodecError
+from ..picture import ENDINGS, read_picture
+
+_MAX_PIXELS = 1 << 28
 
 
 def load_photographs(sources: Iterable[str | Path], min_side: int) -> list[Tensor]:
     """Every photograph in the given folders and tars, as uint8 tensors (3, H, W).
+
+    They are read as the codec reads them: upright, transparency laid on white.
 
     Args:
         sources: folders (searched recursively) and WebDataset tar files.
@@ -31,11 +34,11 @@ def load_photographs(sources: Iterable[str | Path], min_side: int) -> list[Tenso
     for source in sources:
         for name, data in _files(Path(source)):
             try:
-                array = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                raise ValueError(f"{name} in {source} is no image that can be read") from error
-            if min(array.shape[:2]) >= min_side:
-                pictures.append(torch.from_numpy(array).permute(2, 0, 1))
+                picture = read_picture(Path(source, name), _MAX_PIXELS, contents=data)
+            except CodecError as error:
+                raise ValueError(str(error)) from error
+            if min(picture.shape[1:]) >= min_side:
+                pictures.append(picture)
     if not pictures:
         raise ValueError(f"no picture of at least {min_side} pixels a side in {list(sources)}")
     return pictures
@@ -44,14 +47,14 @@ def load_photographs(sources: Iterable[str | Path], min_side: int) -> list[Tenso
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:
     if source.is_dir():
         for path in sorted(source.rglob("*")):
-            if path.suffix.lower() in _ENDINGS:
+            if path.suffix.lower() in ENDINGS and path.is_file():
                 yield str(path.relative_to(source)), path.read_bytes()
         return
     try:
         with tarfile.open(source) as tar:
             for member in tar:
                 handle = tar.extractfile(member)
-                if handle is not None and member.name.lower().endswith(_ENDINGS):
+                if handle is not None and member.name.lower().endswith(ENDINGS):
                     yield member.name, handle.read()
     except tarfile.TarError as error:
         raise ValueError(f"{source} is neither a folder nor a whole tar file") from error

@@ -52,8 +52,9 @@ def test_steps_that_are_no_number_of_steps(
     with pytest.raises(SystemExit) as stopped:
         run("compress", photographs, "-o", photographs / "out", f"--refine={steps}")
     assert stopped.value.code == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert line.endswith(f"argument --refine: {steps} is not a number above 0")
+    reason = f"argument --refine: {steps} is not a number above 0"
+    line = f"error: {reason}; see compressai-vq compress --help\n"
+    assert capsys.readouterr().err == line
     assert not (photographs / "out").exists()
 
 

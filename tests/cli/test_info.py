@@ -86,3 +86,23 @@ def test_bad_files_do_not_stop_the_others(
     assert [row["file"] for row in result.json if "error" in row] == list(map(str, paths))
     assert len(result.errors) == 4
     assert all(str(path) in line for path, line in zip(paths, result.errors, strict=True))
+
+
+def test_what_would_be_ignored_is_refused(run: Run, weights_file: Path, prior_file: Path) -> None:
+    for option, value in [
+        ("--weights", weights_file),
+        ("--prior", prior_file),
+        ("--architecture", "mao2024-vqgan"),
+    ]:
+        result = run("info", weights_file, option, value)
+        assert (result.code, result.out) == (2, "")
+        assert result.errors == [
+            f"error: {option} is of no use to what files say: leave it or them out"
+        ]
+
+
+def test_a_name_of_two_lines_is_told_in_one(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a\nb.cvq"
+    path.write_bytes(b"text")
+    for arguments in (("info", path), ("decompress", path, "-o", tmp_path / "out.png")):
+        assert run(*arguments).errors == [f"error: {tmp_path}/a b.cvq: not a .cvq file"]

@@ -14,8 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
+from compressai_vq.cli.jobs import find
 from compressai_vq.container import Container
-from compressai_vq.picture import write_picture
+from compressai_vq.picture import ENDINGS, read_picture, write_picture
 
 from ..fixtures import photograph
 from .conftest import Run, files_below
@@ -137,3 +138,11 @@ def test_interruption_leaves_whole_files_only(tmp_path: Path, weights_file: Path
     assert 1 <= len(printed) <= len(made) < 2000
     for name in made:  # none is temporary, and none is cut off
         assert Container.from_bytes((tmp_path / "out" / name).read_bytes()).width == 256
+
+
+def test_a_folder_gives_images_of_all_kinds_that_are_read(tmp_path: Path) -> None:
+    image = Image.new("RGB", (16, 16), "red")
+    for ending in ENDINGS:
+        image.save(tmp_path / f"a{ending}")
+        assert read_picture(tmp_path / f"a{ending}", 1 << 10).shape == (3, 16, 16)
+    assert len(find([tmp_path], ENDINGS)) == len(ENDINGS) == 13

@@ -28,7 +28,8 @@ def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None
     assert caught.value.code == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("usage: compressai-vq")
+    line = captured.err
+    assert line.startswith("error: ") and line.endswith(" --help\n") and line.count("\n") == 1
 
 
 def test_interruption(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -95,8 +95,21 @@ def test_zoom_enlarges_what_fits_in_pictures(folder: Path) -> None:
 
 def test_what_cannot_be_read_is_named(folder: Path, tmp_path: Path) -> None:
     (folder / "broken.png").write_bytes(b"text")
-    with pytest.raises(ValueError, match=r"broken\.png in .* is no image that can be read"):
+    with pytest.raises(ValueError, match=r"broken\.png: not an image that Pillow can read"):
         load_photographs([str(folder)], 16)
     (tmp_path / "text.tar").write_bytes(b"text")
     with pytest.raises(ValueError, match=r"text\.tar is neither a folder nor a whole tar"):
         load_photographs([str(tmp_path / "text.tar")], 16)
+
+
+def test_photographs_are_upright_and_opaque_as_the_codec_sees_them(tmp_path: Path) -> None:
+    image = Image.fromarray(np.arange(32 * 48 * 3, dtype=np.uint8).reshape(32, 48, 3))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    image.save(tmp_path / "a.png", exif=exif)
+    image.putalpha(0)
+    image.save(tmp_path / "b.png")
+    with pytest.warns(UserWarning, match=r"b\.png: transparency is laid on white"):
+        turned, white = load_photographs([tmp_path], 16)
+    assert turned.shape == (3, 48, 32) and white.shape == (3, 32, 48)
+    assert white.min() == 255
