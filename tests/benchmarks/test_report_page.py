@@ -132,6 +132,17 @@ def test_every_plot_is_drawn_and_one_legend_rules_those_of_a_set(page: Page) -> 
     assert page.evaluate(shown, "ours") == [True] * 5
 
 
+def test_buttons_of_plots_hide_nothing_and_send_nothing(page: Page) -> None:
+    page.locator(".canvas").first.hover()
+    groups = page.locator(".canvas").first.locator(".modebar-group")
+    assert groups.count() > 1
+    ground = "group => getComputedStyle(group).backgroundColor"
+    grounds = [groups.nth(n).evaluate(ground) for n in range(groups.count())]
+    assert set(grounds) == {"rgba(0, 0, 0, 0)"}
+    titles = page.locator(".modebar-btn").evaluate_all("all => all.map(a => a.dataset.title)")
+    assert "Zoom in" in titles and not [title for title in titles if "loud" in title]
+
+
 def test_hovering_shows_exact_values(page: Page) -> None:
     point = page.locator(".canvas").first.locator(".scatterlayer .trace").first.locator(".point")
     point.first.scroll_into_view_if_needed()

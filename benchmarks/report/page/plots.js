@@ -9,6 +9,7 @@
     const style = getComputedStyle(document.documentElement);
     const value = (name) => style.getPropertyValue(name).trim();
     const [text, line, paper] = [value("--text"), value("--rule"), value("--paper")];
+    const soft = value("--soft");
     return {
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
@@ -20,6 +21,10 @@
       "yaxis.gridcolor": line,
       "xaxis.linecolor": line,
       "yaxis.linecolor": line,
+      // By itself it takes half of the paper's colour, which is black where there is none.
+      "modebar.bgcolor": "rgba(0,0,0,0)",
+      "modebar.color": soft,
+      "modebar.activecolor": text,
     };
   }
 
@@ -42,7 +47,7 @@
     return 60 + legend;
   }
 
-  const config = { displaylogo: false, responsive: true,
+  const config = { displaylogo: false, responsive: true, showSendToCloud: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
   const drawn = [];
   for (const set of document.querySelectorAll(".plots")) {
