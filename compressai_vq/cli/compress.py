@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import sys
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -177,5 +176,6 @@ def _run_on_ray(planned: list[jobs.Job], arguments: argparse.Namespace) -> int:
         workers=arguments.jobs,
         gpu=arguments.device.startswith("cuda"),
     )
+    told = standard_streams.told(arguments.output)
     with closing(corpus.compress(planned)) as outcomes:
-        return jobs.report(outcomes, len(planned), _line, arguments.json, sys.stdout)
+        return jobs.report(outcomes, len(planned), _line, arguments.json, told)

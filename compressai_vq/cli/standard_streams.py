@@ -64,9 +64,13 @@ def write_picture(path: Path, picture: Tensor) -> None:
     write(path, image_file(path, picture))
 
 
-def told(output: Path | None) -> TextIO:
-    """Where to say what was done: standard error where ``output`` is standard output."""
-    return sys.stderr if output == STANDARD else sys.stdout
+def told(output: Path) -> TextIO:
+    """Where to say what was done: standard error where ``output`` is standard output.
+
+    Nowhere, for a process without standard output, which some services start.
+    """
+    stream = sys.stderr if output == STANDARD else sys.stdout
+    return stream or Path(os.devnull).open("w")
 
 
 def silence() -> None:

@@ -87,7 +87,10 @@ def test_output_to_a_pipe_and_to_nothing(tmp_path: Path) -> None:
         ["sh", "-c", f"{quoted} | head -c 2"], capture_output=True, env=ENVIRONMENT
     )
     assert done.stdout == b"VQ" and done.stderr == b""
+    command.remove("--json")
     quoted = shlex.join([*command, str(tmp_path / "a.cvq")])
-    done = subprocess.run(["sh", "-c", f"{quoted} >&-"], capture_output=True, env=ENVIRONMENT)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert (tmp_path / "a.cvq").read_bytes().startswith(b"VQ")
+    for option in ("--json", "--force"):  # two ways of telling what was done
+        closed = ["sh", "-c", f"{quoted} {option} >&-"]
+        done = subprocess.run(closed, capture_output=True, env=ENVIRONMENT)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert (tmp_path / "a.cvq").read_bytes().startswith(b"VQ")
