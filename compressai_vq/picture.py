@@ -1,8 +1,7 @@
 """Image files to tensors and back.
 
-A file is decoded as a whole: Pillow has no other way for RGB images of any format (what it
-maps into memory instead are uncompressed images of one or of four channels).  While a file is
-read or written there are two copies of its pixels, Pillow's of up to 4 bytes each and ours of
+A file is decoded as a whole: Pillow has no other way for RGB images of any format.  While a file
+is read or written there are two copies of its pixels, Pillow's of up to 4 bytes each and ours of
 3; what is converted is converted some rows at a time.
 """
 
@@ -62,17 +61,19 @@ def read_picture(
         CodecError: when it cannot be read, is no image, is truncated or is too large.
     """
     try:
-        with warnings.catch_warnings():
-            # Its size limit is not ours: ours is tested below.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            file = path if contents is None else io.BytesIO(contents)
-            image = Image.open(file, formats=_FORMATS)
-        with image:
-            if image.width * image.height > max_pixels:
-                raise CodecError(_too_large(path, image.width, image.height, max_pixels))
-            if admit is not None:
-                admit(image.width * image.height)
-            return _upright_rgb(image, path)
+        # An open file, not its name: of those that Pillow maps into memory it would exchange the
+        # sides of pictures that are to be turned by a quarter.
+        with path.open("rb") if contents is None else io.BytesIO(contents) as file:
+            with warnings.catch_warnings():
+                # Its size limit is not ours: ours is tested below.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                image = Image.open(file, formats=_FORMATS)
+            with image:
+                if image.width * image.height > max_pixels:
+                    raise CodecError(_too_large(path, image.width, image.height, max_pixels))
+                if admit is not None:
+                    admit(image.width * image.height)
+                return _upright_rgb(image, path)
     except CodecError:
         raise
     except Image.DecompressionBombError:

@@ -358,3 +358,22 @@ def test_16_bit_rgb_with_a_transparent_colour(tmp_path: Path) -> None:
         picture = read_picture(tmp_path / "a.png", 100)
     assert picture[:, 0, 0].tolist() == [255] * 3
     assert picture[:, 0, 1].tolist() == [0x22, 0x56, 0x9A]
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "RGB", "RGBA", "CMYK"])
+def test_uncompressed_files_are_turned_as_compressed_ones_are(tmp_path: Path, mode: str) -> None:
+    levels = np.arange(40 * 60).reshape(40, 60) % 251
+    image = Image.fromarray((levels * 257).astype(np.uint16))
+    if mode != "I;16":
+        image = Image.fromarray(levels.astype(np.uint8)).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    pictures = []
+    for compression in ("raw", "tiff_deflate"):
+        path = tmp_path / f"{compression}.tif"
+        image.save(path, exif=exif, compression=compression)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            pictures.append(read_picture(path, LIMIT))
+    assert pictures[0].shape == (3, 60, 40)
+    assert torch.equal(*pictures)
