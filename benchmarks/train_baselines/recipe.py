@@ -27,7 +27,7 @@ class Recipe(Protocol):
         """One step on pictures (N, 3, S, S) in [0, 1]; returns figures for the log."""
 
     def state(self) -> dict[str, Any]:
-        """What :meth:`resume` needs, besides nothing."""
+        """Everything that :meth:`resume` needs."""
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state` gave."""

@@ -1,1 +1,1 @@
-"""Training of the lite pair: ``python -m compressai_vq.training``."""
+"""Training of networks and codebooks: ``compressai-vq train``; of the index prior: ``.prior``."""

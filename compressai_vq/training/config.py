@@ -117,6 +117,8 @@ class TrainingConfig:
             raise CodecError(f"zoom is 1 or more, not {self.zoom}")
         if self.crop % 16 or self.crop < 16:
             raise CodecError(f"crop is a multiple of 16, not {self.crop}")
+        if (self.vgg or self.dists) and not 0 < self.window <= self.crop:
+            raise CodecError(f"window is 1 to crop, {self.crop}, not {self.window}")
 
     def _check_phases(self) -> None:
         if not isinstance(self.phase, list) or not all(isinstance(p, dict) for p in self.phase):

@@ -67,11 +67,15 @@ def launch(arguments: argparse.Namespace) -> None:
     done = steps_done(folder)
     settings = config.at(done)
     model, start = _start(stage, settings, arguments.runs, arguments.start)
-    pictures = _photographs(arguments.data, config.smallest_side)
+    side, step = 0, 0
+    while step < config.steps:  # phases may have crops of their own
+        side = max(side, config.at(step).smallest_side)
+        step = config.next_phase(step)
+    pictures = _photographs(arguments.data, side)
     try:
         validation = _photographs(arguments.validation, _VALIDATION_SIDE)
     except CodecError:
-        validation = _photographs(arguments.validation, config.smallest_side)
+        validation = _photographs(arguments.validation, side)
     while True:
         until = config.next_phase(done)
         run = TrainingRun(model, settings, folder, pictures, validation, fabric, start)
@@ -85,6 +89,8 @@ def launch(arguments: argparse.Namespace) -> None:
 
 def make_fabric(accelerator: str, devices: int, nodes: int) -> Fabric:
     """Fabric for these devices, launched; under ``torchrun`` it takes its processes."""
+    if accelerator == "auto":  # the number format depends on which one it is
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     world = int(os.environ.get("WORLD_SIZE", devices * nodes))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
     fabric = Fabric(
@@ -121,7 +127,4 @@ def _photographs(sources: list[str], min_side: int) -> list[torch.Tensor]:
     missing = [source for source in sources if not Path(source).exists()]
     if missing:
         raise CodecError(f"{missing[0]}: no such folder or tar")
-    try:
-        return load_photographs(sources, min_side)
-    except ValueError as error:
-        raise CodecError(str(error)) from error
+    return load_photographs(sources, min_side)

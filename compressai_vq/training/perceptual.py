@@ -27,6 +27,7 @@ from ..metrics.feature_distances import (
     lpips_features,
 )
 from ..metrics.lpips import load_lpips
+from ..metrics.picture_metrics import load_metric
 from ..networks import winograd
 from ..networks.frozen_convolution import freeze_convolutions
 from ..networks.memory_layout import channels_last
@@ -67,9 +68,7 @@ class PerceptualLoss(nn.Module):
         if vgg:
             self.nets["vgg"] = load_lpips("vgg")
         if dists:
-            from ..metrics.dists import load_dists  # an extra, which not every run needs
-
-            self.nets["dists"] = load_dists()
+            self.nets["dists"] = load_metric("dists")  # an extra, which not every run needs
         for name, net in self.nets.items():
             if fp32 and name != "alex" and winograd.available():
                 freeze_convolutions(net)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -27,20 +28,17 @@ def load_photographs(sources: Iterable[str | Path], min_side: int) -> list[Tenso
         min_side: smaller pictures are left out: no crop of this many pixels fits in them.
 
     Raises:
-        ValueError: when the sources hold no picture that is large enough, or one that cannot be
+        CodecError: when the sources hold no picture that is large enough, or one that cannot be
             read, and for files that are no tars.
     """
     pictures = []
     for source in sources:
         for name, data in _files(Path(source)):
-            try:
-                picture = read_picture(Path(source, name), _MAX_PIXELS, contents=data)
-            except CodecError as error:
-                raise ValueError(str(error)) from error
+            picture = read_picture(Path(source, name), _MAX_PIXELS, contents=data)
             if min(picture.shape[1:]) >= min_side:
                 pictures.append(picture)
     if not pictures:
-        raise ValueError(f"no picture of at least {min_side} pixels a side in {list(sources)}")
+        raise CodecError(f"no picture of at least {min_side} pixels a side in {list(sources)}")
     return pictures
 
 
@@ -56,8 +54,8 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
                 handle = tar.extractfile(member)
                 if handle is not None and member.name.lower().endswith(ENDINGS):
                     yield member.name, handle.read()
-    except tarfile.TarError as error:
-        raise ValueError(f"{source} is neither a folder nor a whole tar file") from error
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise CodecError(f"{source} is neither a folder nor a whole tar file") from error
 
 
 def random_crops(

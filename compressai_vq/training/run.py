@@ -277,7 +277,7 @@ class TrainingRun:
         changed = {k: v for k, v in asdict(self.config).items() if state["config"].get(k) != v}
         if changed:
             self.changes.append({"step": self.step, **changed})
-        if self.adversary:
+        if self.adversary and "adversary" in state:  # or a phase begins that brings it
             self.adversary.resume(state["adversary"])
 
     def device_name(self) -> str:

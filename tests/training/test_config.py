@@ -94,6 +94,8 @@ def test_phases(tmp_path: Path) -> None:
         ("[[phase]]\nfrom_step = 9\ncrop = 64\nregularity = 1.0", "crops of at least 80 pixels"),
         ("train = 'none'", 'not "none"'),
         ("crop = 40", "Cannot overwrite"),
+        ("dists = 1.0\nwindow = 0", "window is 1 to crop, 96, not 0"),
+        ("dists = 1.0\nwindow = 144", "window is 1 to crop, 96, not 144"),
     ],
 )
 def test_bad_settings_are_named(tmp_path: Path, text: str, message: str) -> None:

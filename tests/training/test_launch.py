@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -18,8 +19,10 @@ from compressai_vq.importing import import_checkpoint
 from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.networks.taming import TamingDecoder, TamingEncoder
 from compressai_vq.picture import write_picture
+from compressai_vq.training.config import TrainingConfig
 from compressai_vq.training.ladder import Ladder
 from compressai_vq.training.run import freeze
+from compressai_vq.training.stages import pretrain_model
 
 from ..fixtures import photograph, untrained_weights
 from ..taming_reference import Reference, one_thread, save_lightning  # noqa: F401
@@ -98,15 +101,23 @@ def test_two_processes_train_as_one(start: list[str], folder: Path, tmp_path: Pa
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     assert main([*arguments, "--runs", str(tmp_path / "one")]) == 0
-    one, two = (_average(tmp_path / name, "pretrain") for name in ("one", "two"))
-    state = torch.load(tmp_path / "two" / "pretrain" / "state.pt", weights_only=True)
-    assert (state["step"], state["processes"]) == (4, 2)
-    moved = torch.load(tmp_path / "one" / "pretrain" / "state.pt", weights_only=True)["model"]
-    for name, value in one.items():
-        if name.startswith(("encoder.", "decoder.")):
-            # Sums of two processes are rounded in another order, in bf16.
-            assert torch.allclose(value, two[name], atol=2e-3), name
-    assert any(not torch.equal(moved[k], one[k]) for k in one), "nothing was trained"
+    one, two = (
+        torch.load(tmp_path / name / "pretrain" / "state.pt", weights_only=True)
+        for name in ("one", "two")
+    )
+    assert (two["step"], two["processes"]) == (4, 2)
+    before = pretrain_model(TrainingConfig.load(config)).state_dict()
+
+    def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], *kinds: str) -> float:
+        names = [name for name in before if name.startswith(kinds)]
+        return math.hypot(*((a[name].double() - b[name].double()).norm().item() for name in names))
+
+    # Sums of two processes are rounded in another order, in bf16 where a CPU is fast at it;
+    # processes that did not share their gradients would end nearly as far apart as they came.
+    for kinds in (("encoder.", "decoder."), ("codebooks.",)):
+        way = distance(one["model"], before, *kinds)
+        assert way > 0
+        assert distance(one["model"], two["model"], *kinds) < 0.3 * way, kinds
 
 
 def test_phases_are_as_if_settings_had_been_changed_by_hand(folder: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from compressai_vq.errors import CodecError
 from compressai_vq.training.photographs import load_photographs, mirrored_region, random_crops
 
 
@@ -40,7 +41,7 @@ def test_folder_and_tar_give_the_same(folder: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_usable_is_an_error(folder: Path) -> None:
-    with pytest.raises(ValueError, match="no picture of at least 64"):
+    with pytest.raises(CodecError, match="no picture of at least 64"):
         load_photographs([folder], 64)
 
 
@@ -95,10 +96,10 @@ def test_zoom_enlarges_what_fits_in_pictures(folder: Path) -> None:
 
 def test_what_cannot_be_read_is_named(folder: Path, tmp_path: Path) -> None:
     (folder / "broken.png").write_bytes(b"text")
-    with pytest.raises(ValueError, match=r"broken\.png: not an image that Pillow can read"):
+    with pytest.raises(CodecError, match=r"broken\.png: not an image that Pillow can read"):
         load_photographs([str(folder)], 16)
     (tmp_path / "text.tar").write_bytes(b"text")
-    with pytest.raises(ValueError, match=r"text\.tar is neither a folder nor a whole tar"):
+    with pytest.raises(CodecError, match=r"text\.tar is neither a folder nor a whole tar"):
         load_photographs([str(tmp_path / "text.tar")], 16)
 
 

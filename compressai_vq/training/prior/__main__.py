@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         "--start",
         type=Path,
         metavar="PRIOR",
-        help="of an earlier codec: state.pt of a run or .safetensors",
+        help="an earlier prior to go on from: state.pt of a run, or .safetensors with its .json",
     )
     parser.add_argument("--config", type=Path, default=_CONFIG, help="default: the packaged one")
     parser.add_argument("--threads", type=int, default=0, help="default: all cores")
