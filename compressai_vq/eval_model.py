@@ -160,7 +160,8 @@ class _Run:
             def keep(original: Tensor, decoded: Tensor, max_val: int = 255) -> dict[str, Any]:
                 both = torch.cat([original, decoded]).float()
                 pictures.extend((both * 255).clamp(0, 255).round().byte().cpu())
-                return self._compute_metrics(original, decoded, max_val)
+                # In fp16 squared errors of 8-bit values would have no room.
+                return self._compute_metrics(original.float(), decoded.float(), max_val)
 
             with mock.patch.object(tool, "compute_metrics", keep):
                 row = function(model, x, vbr_stage, vbr_scale)

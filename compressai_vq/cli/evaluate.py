@@ -71,9 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
     bar = tqdm(total=len(paths) * len(qualities), disable=not sys.stderr.isatty(), unit="file")
     for path in paths:
         try:
+            measured = []
             for row in _measure(path, codec, qualities, metrics, finished):
-                rows.append(row)
+                measured.append(row)
                 bar.update()
+            rows += measured  # means at all qualities are over the same images
         except jobs.EXPECTED as error:
             failed += 1
             text = jobs.one_line(error)

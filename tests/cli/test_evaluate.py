@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,22 @@ def test_the_report_is_written_before_it_is_shown(
     result = run("eval", small, "-q", 1, "-o", target, "--weights", weights_file)
     assert result.code == 2
     assert json.loads(target.read_text())["results"]["quality"] == [1]
+
+
+def test_an_image_that_fails_midway_counts_at_no_quality(
+    run: Run, photographs: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = evaluate._measure
+
+    def failing(path: Path, *arguments: Any) -> Iterator[dict[str, Any]]:
+        rows = measure(path, *arguments)
+        if path.name == "odd.webp":
+            yield next(iter(rows))
+            raise MemoryError
+        yield from rows
+
+    monkeypatch.setattr(evaluate, "_measure", failing)
+    result = run("eval", photographs, "-q", "1,9", "--json", "--weights", weights_file)
+    assert result.code == 2 and "odd.webp: out of memory" in result.errors[0]
+    assert result.json["dataset"]["images"] == 2
+    assert [row["quality"] for row in result.json["images"]] == [1, 9, 1, 9]
