@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .architecture_names import ARCHITECTURE_NAMES
 from .codec import VQGANCodec
 from .codings import FREQUENCIES, check_coding
 from .errors import CodecError
@@ -16,8 +17,11 @@ def pretrained_weights(architecture: str, progress: bool = True) -> LadderWeight
         progress: show a bar while downloading.
 
     Raises:
-        CodecError: when they cannot be had; the message says what to do.
+        CodecError: for another name, and when they cannot be had; the message says what to do.
     """
+    if architecture not in ARCHITECTURE_NAMES:
+        known = ", ".join(ARCHITECTURE_NAMES)
+        raise CodecError(f"unknown architecture {architecture}; known: {known}")
     packaged = packaged_weights(architecture)
     if packaged.exists():
         return LadderWeights.load(packaged)

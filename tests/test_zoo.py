@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from compressai_vq import zoo
+from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import psnr
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.ladder_weights import packaged_weights
@@ -64,6 +65,11 @@ def test_provenance_is_that_of_the_shipped_file() -> None:
     provenance = json.loads(path.with_suffix(".json").read_text())
     assert provenance["fingerprint"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert provenance["stages"]["finetune"]["crops"] > 0
+
+
+def test_no_weights_under_another_name() -> None:
+    with pytest.raises(CodecError, match="unknown architecture mao2024-vqgan-light; known: "):
+        pretrained_weights("mao2024-vqgan-light")
 
 
 def test_a_photograph_comes_back_better_at_higher_quality(flower: Tensor) -> None:

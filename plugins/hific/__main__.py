@@ -24,8 +24,13 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True, help="a .pth file")
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite an existing file")
     arguments = parser.parse_args(argv)
     try:
+        if arguments.output.exists() and not arguments.force:
+            raise CodecError(f"{arguments.output} exists; --force overwrites it")
+        if arguments.output.resolve() == arguments.checkpoint.resolve():
+            raise CodecError(f"{arguments.output}: input and output are the same file")
         codec = import_hific(arguments.checkpoint)
         buffer = io.BytesIO()
         torch.save({"state_dict": codec.state_dict()}, buffer)

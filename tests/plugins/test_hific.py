@@ -211,6 +211,21 @@ def test_command_writes_what_from_state_dict_reads(tmp_path: Path) -> None:
     assert HiFiC.from_state_dict(state).entropy_bottleneck._quantized_cdf.numel() > 0
 
 
+def test_command_overwrites_nothing_unasked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output = checkpoint(tmp_path / "hific_hi.pt"), tmp_path / "ours.pth"
+    output.write_bytes(b"mine")
+    before = source.read_bytes()
+    assert main([str(source), "-o", str(output)]) == 2
+    assert main([str(source), "-f", "-o", str(source)]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert "--force overwrites it" in first and "the same file" in second
+    assert (source.read_bytes(), output.read_bytes()) == (before, b"mine")
+    assert main([str(source), "-f", "-o", str(output)]) == 0
+    assert output.read_bytes() != b"mine"
+
+
 def test_original_names_are_told_to_be_imported() -> None:
     with pytest.raises(CodecError, match="must be imported first"):
         HiFiC.from_state_dict(reference.random_state(0, **SMALL))
