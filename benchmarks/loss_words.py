@@ -90,7 +90,8 @@ def netem_sentence(report: dict[str, Any]) -> str:
         f"damaged{caught}. The pictures, with {100 * sums['lost_share']:.1f} % of the indices "
         f"restored, have LPIPS {sums['lpips_to_loss_free']:.3f} to the loss-free one, and to the "
         f"photograph {sums['lpips_to_original']:.3f} instead of "
-        f"{report['loss_free']['lpips_to_original']:.3f}.{agrees}"
+        f"{report['loss_free']['lpips_to_original']:.3f}.{agrees} Weights "
+        f"`{report['fingerprint'][:16]}`, prior `{report['prior'][:16]}`."
     )
 
 

@@ -1,4 +1,4 @@
-"""Taming's own modules, put together as its VQModel does, with weights instead of trained ones.
+"""Taming's own modules, put together as its VQModel does, with untrained weights.
 
 No trained checkpoint can be had by a command, so the weights are those that the modules are made
 with, from a fixed seed, and the codewords are latents of the mirrored picture: as with a trained

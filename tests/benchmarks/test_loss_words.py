@@ -51,6 +51,8 @@ def test_a_row_for_each_channel_and_rate(more: tuple[str, ...]) -> None:
 def netem_report(link: str, cpu: str = "a CPU", caught: int = 0) -> dict[str, Any]:
     return {
         "kernel": "6.1",
+        "fingerprint": "ab" * 32,
+        "prior": "cd" * 32,
         "machine": {"cpu": cpu},
         "link": link,
         "not_netem_because": "Error: Specified qdisc kind is unknown." if link == "relay" else "",
@@ -78,6 +80,7 @@ def test_the_link_is_named_as_what_it_was() -> None:
     relay, netem = netem_sentence(netem_report("relay")), netem_sentence(netem_report("netem"))
     assert "a relay process (the kernel at hand has no `tc netem`)" in relay
     assert "through `tc netem` that" in netem
+    assert netem.endswith("Weights `abababababababab`, prior `cdcdcdcdcdcdcdcd`.")
     assert "relay's log" in relay and "relay" not in netem
     assert "of 80 packets in 2 transmissions" in netem and "25.0 % of the indices" in netem
     assert "0.321 instead of 0.300" in netem
