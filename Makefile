@@ -69,7 +69,7 @@ baselines:
 	$(TRAIN) export --force --of cluster --data $(if $(IMAGES),$(VALIDATION),$(DATA)) \
 		--runs "$(RUNS)" -o "$(UNFINETUNED)"
 
-# Measures every codec anew, goes on where it was interrupted, then makes the report.
+# Measures what out/rows does not have yet of every codec, then makes the report.
 bench:
 	@test -n "$(KODAK)$(CLIC)" || \
 		{ echo "make bench KODAK=DIR [CLIC=DIR] [IMAGES=4] [METRICS=lpips] [JOBS=2]" >&2; exit 2; }

@@ -62,7 +62,7 @@ class IndexCoder(EntropyModel):
     # -- frequencies ---------------------------------------------------------------------
 
     def set_counts(self, counts: Tensor) -> None:
-        """Take frequencies from counts (K,) of a calibration set; none counts as half once."""
+        """Take frequencies from counts (K,) of a calibration set; half is added to every count."""
         share = (counts.double() + 0.5) / (counts.double() + 0.5).sum()
         with torch.no_grad():
             self.quantiles.copy_(share.log2())

@@ -30,7 +30,7 @@ def add_parser(commands: Any) -> None:
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument(
         "-q", "--quality", type=int, metavar=f"1..{len(LADDER)}",
-        help="default: the highest, 9; each step adds about 0.004 bits per pixel",
+        help="default: the highest, 9; each step adds about 0.003 bits per pixel",
     )  # fmt: skip
     rate.add_argument(
         "--target-bpp", type=float, metavar="BPP", help="best quality of at most BPP bits a pixel"

@@ -40,7 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise CodecError(f"--{name} is of no use to what files say: leave it or them out")
     if not arguments.files:
         codec = file_codec(arguments)
-        described.append({"weights": "default", **describe_weights(codec.weights)})
+        described.append(
+            {"weights": str(arguments.weights or "default"), **describe_weights(codec.weights)}
+        )
         described[0]["coding"] = codec.coding
         described[0]["prior"] = codec.prior.fingerprint.hex() if codec.prior else "none"
     for path in arguments.files:
@@ -66,7 +68,7 @@ def describe_weights(weights: LadderWeights) -> dict[str, Any]:
         "kind": "weights",
         "architecture": weights.architecture,
         "fingerprint": weights.fingerprint.hex(),
-        "images": weights.image_fingerprint.hex(),
+        "image_fingerprint": weights.image_fingerprint.hex(),
         "qualities": weights.qualities,
         "frequencies": weights.calibration,
         "parameters": sum(

@@ -26,7 +26,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "-f", "--force", action="store_true",
-        help="in the place of packets that are there, all of the input's name among them",
+        help="overwrite packets of the input's name, and remove older ones of it",
     )  # fmt: skip
     parser.set_defaults(run=run)
 

@@ -16,7 +16,7 @@ def add_parser(commands: Any) -> None:
     """Add the command's arguments."""
     parser = commands.add_parser("receive", help="one image that 'send' sends, to an image file")
     parser.add_argument(
-        "address", metavar="HOST:PORT", help="of this machine; :PORT for all its addresses"
+        "address", metavar="HOST:PORT", help="of this machine; :PORT for all its IPv4 addresses"
     )
     received.add_arguments(parser)
     parser.add_argument(

@@ -85,7 +85,10 @@ def write(
         name: of a packet, by its place, for the lines about those that were rejected.
 
     Returns:
-        The exit code: 0, for a picture was written, or CodecError was raised.
+        The exit code: always 0.
+
+    Raises:
+        CodecError: when no picture can be made, or written.
     """
     from ..transport.assembly import assemble
     from ..transport.restoring import checked_fill, restore

@@ -1,4 +1,4 @@
-"""``compressai-vq train``: pretrain, cluster, fine-tune, export."""
+"""``compressai-vq train``: pretrain, cluster, fine-tune, adversarial, export."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--validation", nargs="+", metavar="DIR_OR_TAR", help="photographs not trained on"
     )
-    parser.add_argument("--runs", type=Path, required=True, metavar="DIR", help="the stages' own")
+    parser.add_argument(
+        "--runs", type=Path, required=True, metavar="DIR", help="with a folder for each stage"
+    )
     parser.add_argument(
         "--config", type=Path, help="TOML file (default: the stage's packaged one)"
     )

@@ -6,10 +6,10 @@ order of additions:
 
 - attention never holds its matrix of positions times positions;
 - without gradients, activations and sums overwrite their input;
-- without gradients, 3x3 convolutions in fp32 on a CPU take a fifth of the products
-  (:mod:`.winograd`); elsewhere an enlargement and the convolution behind it become one
-  transposed convolution: 16 products for a channel of an input position instead of 36, and no
-  enlarged copy.
+- 3x3 convolutions in fp32 on a CPU take a fifth of the products where that pays
+  (:mod:`.winograd`); elsewhere, without gradients, an enlargement and the convolution behind it
+  become one transposed convolution: 16 products for a channel of an input position instead of
+  36, and no enlarged copy.
 """
 
 from __future__ import annotations

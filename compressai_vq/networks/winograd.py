@@ -12,8 +12,8 @@ The arithmetic is NNPACK's, which torch is built with on Linux and macOS and cal
 nothing that these networks do.  It takes the default memory layout, not channels-last; so a
 network whose weights are laid out channels-last keeps torch's direct convolutions.  It brings
 threads of its own; torch's, which wait for work at full speed, should be told to sleep instead
-(``OMP_WAIT_POLICY=passive`` before torch is imported, as our command line does where
-:func:`preferred`), or on two threads most of the gain is lost.
+(``OMP_WAIT_POLICY=passive`` before torch is imported, as our command line does: see
+``cli/quick_start.py``), or on two threads most of the gain is lost.
 
 Results are those of the direct convolution with larger rounding errors, because the transforms
 add and subtract numbers larger than the result: :data:`ERROR`.

@@ -9,8 +9,9 @@ float32, and no sum can reach 2^24, whatever the input: the weights are checked 
 What else a machine may change is harmless as well: TF32 and bf16 keep 8 bits or more of a
 factor, and no factor here needs more than 8 (weights within +-127, activations within 255),
 while sums stay float32; fused multiply-add rounds nothing that has nothing to round; scaling
-by a power of two is exact.  Convolutions are matrix products of shifted copies, for a
-convolution routine may choose an algorithm (Winograd, FFT) that multiplies other numbers.
+by a power of two is exact.  Convolutions are not left to a routine that may choose an algorithm
+of other factors: see ``integer_convolution.py``, and ``integer_winograd.py``, whose factors have
+up to 10 bits and which is used only where products are float32's own.
 
 CPUs that multiply bytes are given them as bytes: see ``byte_products.py``.
 """

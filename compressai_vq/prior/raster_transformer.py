@@ -10,7 +10,7 @@ Mao et al. (2024, section 2.3) train the second stage of VQGAN (Esser et al., 20
 ``mingpt``, a causal transformer with learned positions) on maps in which M = ceil(r N) of N
 indices are a [MASK] token.  Gaps are then guessed in raster order, each from a window of
 the map that is centred on it, of which the transformer is fed what comes before the gap.  So
-what is known behind a gap is not used, other than by the index prior of this package.
+what is known behind a gap is not used; the index prior of this package does use it.
 
 The paper leaves open, and here it is decided:
 

@@ -22,7 +22,7 @@ _LONGEST_WAIT = 3600.0  # seconds at once: systems have a limit
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """``host:port`` or ``[host]:port``; the host may be empty: all addresses of this machine.
+    """``host:port`` or ``[host]:port``; the host may be empty: see those who take it.
 
     Raises:
         CodecError: when it is neither, or the port is not in 0 to 65535.

@@ -17,8 +17,9 @@ from types import TracebackType
 
 # A child leaves the loop, becomes the program that was asked for, and ends as programs do.
 _PARENT = """
-import json, os, runpy, sys
+import gc, json, os, runpy, sys
 import compressai.zoo
+gc.freeze()  # children need not take apart at their end what they did not make
 for line in sys.stdin:
     request = json.loads(line)
     child = os.fork()
