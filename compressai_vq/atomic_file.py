@@ -37,6 +37,18 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise CodecError(f"cannot write {path}: {error.strerror}") from error
 
 
+def refuse_to_overwrite(path: Path, force: bool) -> None:
+    """Make sure, before anything is done, that a command may write a file.
+
+    Raises:
+        CodecError: for folders, and without ``force`` for files that are there.
+    """
+    if path.is_dir():
+        raise CodecError(f"{path} is a folder")
+    if path.is_file() and not force:
+        raise CodecError(f"{path} exists; --force overwrites it")
+
+
 def write_once(path: Path, data: bytes, mark: str) -> bool:
     """Put a whole file there in one step, unless there is one already.
 

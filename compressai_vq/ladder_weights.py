@@ -135,6 +135,8 @@ class LadderWeights:
             "index_coder.usage": torch.softmax(frequencies * math.log(2), 0),
         }
         _check_finite(state)
+        if state["codebook.weight"].ndim != 2:
+            raise ValueError(f"codebooks.{quality} is no table of codewords")
         if len(state["codebook.weight"]) != LADDER[quality - 1]:
             found, size = len(state["codebook.weight"]), LADDER[quality - 1]
             raise ValueError(f"quality {quality} has {found} codewords, not {size}")

@@ -189,8 +189,9 @@ def test_tensors_that_do_not_fit(name: str, value: Tensor | None) -> None:
     message = str(caught.value)
     assert "\n" not in message and len(message) < 300
     told = message.removeprefix("weights of mao2024-vqgan-lite do not fit")
-    words = (name, "codeword", "codebook", "encoder.head", "index_coder")
-    assert any(word in told for word in (*words, "expected 2, got 1", "0-d tensor"))
+    assert any(
+        word in told for word in (name, "codeword", "encoder.head", "index_coder", "codebook")
+    )
 
 
 @pytest.mark.parametrize("width", [torch.zeros(()), torch.zeros(33, 3, 3, 3), torch.zeros(0)])

@@ -78,8 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
             rows += measured  # means at all qualities are over the same images
         except jobs.EXPECTED as error:
             failed += 1
-            text = jobs.one_line(error)
-            tqdm.write(f"error: {text if str(path) in text else f'{path}: {text}'}", sys.stderr)
+            text = jobs.with_name(path, jobs.one_line(error))
+            tqdm.write(f"error: {text}", sys.stderr)
     bar.close()
     if not rows:
         return 2

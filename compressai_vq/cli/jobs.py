@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TextIO
 
 from tqdm import tqdm
 
+from ..atomic_file import refuse_to_overwrite
 from ..codings import CODINGS
 from ..errors import CodecError
 from ..pipeline import MOST_WORKERS, Outcome, in_order, worker_count
@@ -104,7 +105,7 @@ def add_refinement_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--refine", nargs="?", type=_positive, const=True, metavar="STEPS",
         help="look for indices that decode to a picture closer to the original, in STEPS steps "
-        "(by default 32): closer, and some 200 times as slow; 4 to 7 do without VGG16, quicker; "
+        "(by default 32): closer, and much slower; 4 to 7 do without VGG16 and are quick; "
         "decoding is as fast as ever",
     )  # fmt: skip
 
@@ -123,15 +124,7 @@ def plan(inputs: list[Path], output: Path, endings: Iterable[str], ending: str) 
         CodecError: for missing inputs, empty folders and outputs that would collide.
     """
     if STANDARD in (*inputs, output):
-        if len(inputs) > 1:
-            raise CodecError("- is standard input or output: of one file, not of several")
-        if inputs[0].is_dir():
-            raise CodecError(f"{inputs[0]} is a folder: its files cannot go to standard output")
-        if inputs[0] == STANDARD and not output.suffix and output != STANDARD:
-            raise CodecError(f"{output}: standard input needs a file, such as {output}{ending}")
-        if inputs[0] != STANDARD and not inputs[0].exists():
-            raise CodecError(f"{inputs[0]}: no such file")
-        return [Job(inputs[0], output)]
+        return [_job_of_streams(inputs, output, ending)]
     folders = len(inputs) > 1 or inputs[0].is_dir() or output.is_dir()
     into_folder = folders or not (output.suffix or output.exists())
     jobs: list[Job] = []
@@ -156,6 +149,20 @@ def plan(inputs: list[Path], output: Path, endings: Iterable[str], ending: str) 
     if into_folder and not output.is_dir() and output.suffix == ending:
         raise CodecError(f"several inputs need a folder, and {output} looks like a file")
     return list(dict.fromkeys(jobs))  # a file that is named twice is one job
+
+
+def _job_of_streams(inputs: list[Path], output: Path, ending: str) -> Job:
+    """What :func:`plan` makes of standard input or output."""
+    source, *more = inputs
+    if more:
+        raise CodecError("- is standard input or output: of one file, not of several")
+    if source.is_dir():
+        raise CodecError(f"{source} is a folder: its files cannot go to standard output")
+    if source == STANDARD and not output.suffix and output != STANDARD:
+        raise CodecError(f"{output}: standard input needs a file, such as {output}{ending}")
+    if source != STANDARD and not source.exists():
+        raise CodecError(f"{source}: no such file")
+    return Job(source, output)
 
 
 def find(inputs: list[Path], endings: Iterable[str]) -> list[Path]:
@@ -195,12 +202,8 @@ def run(
     """
 
     def do(job: Job) -> dict[str, Any]:
-        if job.target == STANDARD:
-            return work(job)
-        if job.target.is_file() and not arguments.force:
-            raise CodecError(f"{job.target} exists; --force overwrites it")
-        if job.target.is_dir():
-            raise CodecError(f"{job.target} is a folder")
+        if job.target != STANDARD:
+            refuse_to_overwrite(job.target, arguments.force)
         return work(job)
 
     workers = worker_count(arguments.jobs, len(jobs))

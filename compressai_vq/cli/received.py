@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..atomic_file import refuse_to_overwrite
 from ..errors import CodecError
 from ..picture import WRITABLE
 from . import jobs
@@ -58,10 +59,7 @@ def check_outputs(arguments: argparse.Namespace) -> None:
         if path.suffix and path.suffix.lower() not in WRITABLE:
             known = ", ".join(WRITABLE)
             raise CodecError(f"{path}: cannot write {path.suffix}; known: {known}")
-        if path.is_dir():
-            raise CodecError(f"{path} is a folder")
-        if path.is_file() and not arguments.force:
-            raise CodecError(f"{path} exists; --force overwrites it")
+        refuse_to_overwrite(path, arguments.force)
         if path.exists() and not path.is_file():
             continue  # a device or a pipe
         # Before anything is waited for; write_picture makes the folders that are missing.

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..atomic_file import refuse_to_overwrite
 from ..errors import CodecError
 from . import quick_start
 
@@ -92,7 +93,4 @@ def _check_output(output: Path | None, force: bool) -> None:
     if facts == output:
         raise CodecError(f"{output}: weights go to a .safetensors file, with a .json beside it")
     for path in (output, facts):
-        if path.is_dir():
-            raise CodecError(f"{path} is a folder")
-        if path.exists() and not force:
-            raise CodecError(f"{path} exists; --force overwrites it")
+        refuse_to_overwrite(path, force)

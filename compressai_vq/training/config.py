@@ -150,8 +150,9 @@ class TrainingConfig:
 
     @property
     def smallest_side(self) -> int:
-        """Photographs with a smaller side are left out."""
-        return _SMALLEST_SURROUNDED if self.surround else self.crop
+        """Photographs with a smaller side are left out: in some phase no crop would fit."""
+        phases = [self.at(step) for step in (0, *self._starts())]
+        return max(_SMALLEST_SURROUNDED if each.surround else each.crop for each in phases)
 
     @property
     def positions(self) -> int:

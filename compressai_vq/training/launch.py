@@ -67,15 +67,11 @@ def launch(arguments: argparse.Namespace) -> None:
     done = steps_done(folder)
     settings = config.at(done)
     model, start = _start(stage, settings, arguments.runs, arguments.start)
-    side, step = 0, 0
-    while step < config.steps:  # phases may have crops of their own
-        side = max(side, config.at(step).smallest_side)
-        step = config.next_phase(step)
-    pictures = _photographs(arguments.data, side)
+    pictures = _photographs(arguments.data, config.smallest_side)
     try:
         validation = _photographs(arguments.validation, _VALIDATION_SIDE)
     except CodecError:
-        validation = _photographs(arguments.validation, side)
+        validation = _photographs(arguments.validation, config.smallest_side)
     while True:
         until = config.next_phase(done)
         run = TrainingRun(model, settings, folder, pictures, validation, fabric, start)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from compressai_vq.atomic_file import write_atomically
+from compressai_vq.atomic_file import refuse_to_overwrite, write_atomically
 from compressai_vq.errors import CodecError
 
 from .checkpoint import import_hific
@@ -27,8 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-f", "--force", action="store_true", help="overwrite an existing file")
     arguments = parser.parse_args(argv)
     try:
-        if arguments.output.exists() and not arguments.force:
-            raise CodecError(f"{arguments.output} exists; --force overwrites it")
+        refuse_to_overwrite(arguments.output, arguments.force)
         if arguments.output.resolve() == arguments.checkpoint.resolve():
             raise CodecError(f"{arguments.output}: input and output are the same file")
         codec = import_hific(arguments.checkpoint)

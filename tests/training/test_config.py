@@ -80,6 +80,12 @@ def test_phases(tmp_path: Path) -> None:
     assert [config.next_phase(step) for step in (0, 29, 30, 60, 99)] == [30, 30, 60, 100, 100]
 
 
+def test_photographs_are_large_enough_for_the_crops_of_all_phases(tmp_path: Path) -> None:
+    phases = "[[phase]]\nfrom_step = 9\ncrop = 128\n[[phase]]\nfrom_step = 19\ncrop = 64"
+    assert load(tmp_path, phases).smallest_side == 128
+    assert load(tmp_path, "[[phase]]\nfrom_step = 9\nsurround = true").smallest_side == 96
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -134,6 +134,17 @@ def test_adversarial_run_resumes(
     assert any(not torch.equal(value, whole[name]) for name, value in again.items())
 
 
+def test_a_run_goes_on_with_a_discriminator(
+    tmp_path: Path, pictures: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "PerceptualLoss", FeatureLoss)
+    plain = dataclasses.replace(TINY, codewords=64, steps=3)
+    _train(tmp_path, pictures, plain)
+    _train(tmp_path, pictures, dataclasses.replace(plain, steps=6, adversarial=0.5))
+    before, after = read_rows(tmp_path / "log.csv")
+    assert "discriminator" not in before and after["discriminator"] > 0
+
+
 def test_a_run_goes_on_with_grain(tmp_path: Path, pictures: list[Tensor]) -> None:
     plain = dataclasses.replace(TINY, codewords=64, crop=80, steps=3)
     before = _train(tmp_path, pictures, plain)
