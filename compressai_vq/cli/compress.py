@@ -30,7 +30,7 @@ def add_parser(commands: Any) -> None:
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument(
         "-q", "--quality", type=int, metavar=f"1..{len(LADDER)}",
-        help="default: the highest, 9; each step adds about 0.003 bits per pixel",
+        help="codebook: the higher, the closer and the larger (default: the highest, 9)",
     )  # fmt: skip
     rate.add_argument(
         "--target-bpp", type=float, metavar="BPP", help="best quality of at most BPP bits a pixel"
@@ -162,7 +162,7 @@ def _run_on_ray(planned: list[jobs.Job], arguments: argparse.Namespace) -> int:
     if arguments.force:
         raise CodecError("--ray keeps what is there: remove those files instead of --force")
     if planned[0].target == arguments.output:
-        raise CodecError(f"--ray needs a folder to write to, and {arguments.output} is none")
+        raise CodecError(f"--ray needs a folder to write to, and {arguments.output} is not one")
     Compressor(arguments)  # what is wrong with them shows before anything is started
     # Workers have working folders of their own.
     absolute = {k: v.absolute() if isinstance(v, Path) else v for k, v in vars(arguments).items()}
