@@ -24,6 +24,8 @@ from compressai_vq.training.perceptual import PerceptualLoss, PixelLoss
 from compressai_vq.training.run import TrainingRun
 from compressai_vq.training.stages import ClusterConfig, cluster, model_of, pretrain_model
 
+pytestmark = pytest.mark.usefixtures("narrow")
+
 TINY = TrainingConfig(
     steps=6,
     batch=4,
@@ -79,7 +81,7 @@ def _train(
 
 @pytest.fixture(scope="module")
 def whole_runs(
-    pictures: list[Tensor], tmp_path_factory: pytest.TempPathFactory
+    narrow: None, pictures: list[Tensor], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
     """The folders of uninterrupted runs of ``TINY``, by optimizer."""
     folders = {}
