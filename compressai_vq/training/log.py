@@ -12,16 +12,20 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
 
     When the figures are other ones than before, as after a change of settings, columns are
     added, and a figure that a row lacks is left blank.
+
+    Rows of the same ``step`` or a later one are dropped: a run that ended between its log and
+    its state makes these steps again.
     """
     columns: list[str] = []
     if path.exists():
         with path.open(newline="") as file:
             columns = next(csv.reader(file), [])
-    if set(row) <= set(columns):
+    logged = _rows(path) if columns else []
+    earlier = [each for each in logged if float(each["step"]) < row["step"]]
+    if set(row) <= set(columns) and len(earlier) == len(logged):
         with path.open("a", newline="") as file:
             csv.DictWriter(file, columns).writerow(row)
         return
-    earlier = _rows(path) if columns else []
     columns = [*columns, *(name for name in row if name not in columns)]
     part = path.with_suffix(".part")
     with part.open("w", newline="") as file:

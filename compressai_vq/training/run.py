@@ -264,10 +264,10 @@ class TrainingRun:
         self.model.load_state_dict(with_grain_of(self.model, state["model"]))
         for name, value in state["average"].items():
             self.average[name].copy_(value)
-        # A stage that goes on with another optimizer, or with more parameters, starts the
+        # A stage that goes on with another optimizer, or with other parameters, starts the
         # optimizer's averages afresh.
-        same = state["config"].get("optimizer", "adamw") == self.config.optimizer
-        if same and state["config"].get("grain", 0) == self.config.grain:
+        was, now = {**_BEFORE_THEY_WERE_KEPT, **state["config"]}, asdict(self.config)
+        if all(was[name] == now[name] for name in _BEFORE_THEY_WERE_KEPT):
             self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.commits = state.get("commits", [])
@@ -285,6 +285,10 @@ class TrainingRun:
         if self.fabric.device.type == "cuda":
             return torch.cuda.get_device_name(self.fabric.device)
         return f"{cpu_name()}, {torch.get_num_threads()} threads"
+
+
+_BEFORE_THEY_WERE_KEPT = {"optimizer": "adamw", "grain": 0, "train": "all"}
+"""Settings that the optimizer's state depends on, as they were for runs that do not tell."""
 
 
 def steps_done(folder: Path) -> int:

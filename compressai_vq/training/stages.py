@@ -13,7 +13,7 @@ weights file instead, so that an imported checkpoint goes through the same pipel
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -153,22 +153,42 @@ def previous_state(runs: Path, stage: str) -> dict[str, Tensor]:
     return torch.load(path, weights_only=True, map_location="cpu")["average"]
 
 
+def _check_clustered(path: Path, state: dict[str, Any], made_of: dict[str, Any]) -> None:
+    """Make sure that clusters are of this codebook and by these settings, if they tell."""
+    known = state.get("made_of", made_of)
+    if known["settings"] != made_of["settings"]:
+        other = "was made by other settings"
+    elif not torch.equal(known["codebook"], made_of["codebook"]):
+        other = "is of an earlier state of pretraining"
+    else:
+        return
+    raise CodecError(f"{path} {other}: remove it to cluster anew")
+
+
 @torch.no_grad()
 def cluster(config: ClusterConfig, runs: Path, pictures: list[Tensor]) -> Ladder:
     """The pretrained model with its large codebook clustered to nine, weighted by use.
 
-    Writes ``cluster/state.pt`` in ``runs``; nothing is done where that exists.
+    Writes ``cluster/state.pt`` in ``runs``; where that exists, of the same codebook and by the
+    same settings, nothing is done.
 
     Args:
         config: of this stage.
         runs: with ``pretrain/state.pt``, whose averaged weights are taken.
         pictures: training photographs, uint8 (3, H, W), that show how often a codeword is used.
+
+    Raises:
+        CodecError: when pretraining has not been run, or has gone on since, or when the settings
+            have changed.
     """
     path = runs / "cluster" / "state.pt"
-    if path.exists():
-        return model_of(torch.load(path, weights_only=True)["average"], 0.0)
     large = model_of(previous_state(runs, "cluster"), 0.0)
     book = large.codebook(_LARGE)
+    made_of = {"settings": asdict(config), "codebook": book.weight}
+    if path.exists():
+        clustered = torch.load(path, weights_only=True)
+        _check_clustered(path, clustered, made_of)
+        return model_of(clustered["average"], 0.0)
     counts = None
     if config.weighted:
         photographs = pictures[:: max(1, len(pictures) // config.photographs)]
@@ -178,7 +198,11 @@ def cluster(config: ClusterConfig, runs: Path, pictures: list[Tensor]) -> Ladder
     model = Ladder(books, 0.0, large.encoder, large.decoder)
     share_rate(model)
     path.parent.mkdir(parents=True, exist_ok=True)
-    state: dict[str, Any] = {"average": model.state_dict(), "commits": [source_commit()]}
+    state = {
+        "average": model.state_dict(),
+        "commits": [source_commit()],
+        "made_of": made_of,
+    }
     part = path.with_suffix(".part")
     torch.save(state, part)
     part.replace(path)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from compressai_vq.errors import CodecError
 from compressai_vq.training import run as run_module
 from compressai_vq.training.ladder import Ladder, LadderOutput
 from compressai_vq.training.log import read_rows
@@ -168,6 +169,14 @@ def test_clusters_share_what_pretraining_has_learned(
     state = cluster(ClusterConfig(photographs=2), tmp_path, pictures).state_dict()
     for name in norms:
         assert torch.equal(state[name], large[name][8].expand_as(large[name])), name
+    kept = cluster(ClusterConfig(photographs=2), tmp_path, pictures).state_dict()
+    assert all(torch.equal(state[name], value) for name, value in kept.items())
+    with pytest.raises(CodecError, match=r"by other settings: remove it"):
+        cluster(ClusterConfig(photographs=3), tmp_path, pictures)
+    longer = dataclasses.replace(config, steps=4)
+    TrainingRun(pretrain_model(longer), longer, tmp_path / "pretrain", pictures, pictures).train()
+    with pytest.raises(CodecError, match=r"earlier state of pretraining: remove it"):
+        cluster(ClusterConfig(photographs=2), tmp_path, pictures)
 
 
 def test_use_is_counted_over_whole_photographs() -> None:

@@ -7,6 +7,19 @@ from pathlib import Path
 from compressai_vq.training.log import append_row, read_rows
 
 
+def test_steps_that_are_made_again_are_logged_once(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    for step, loss in ((250, 0.5), (500, 0.4), (750, 0.3)):
+        append_row(path, {"step": step, "loss": loss})
+    append_row(path, {"step": 500, "loss": 0.45})
+    append_row(path, {"step": 750, "loss": 0.35})
+    assert read_rows(path) == [
+        {"step": 250, "loss": 0.5},
+        {"step": 500, "loss": 0.45},
+        {"step": 750, "loss": 0.35},
+    ]
+
+
 def test_columns_are_added(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     append_row(path, {"step": 1, "loss": 0.5})

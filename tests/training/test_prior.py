@@ -246,6 +246,7 @@ def test_stored_maps_are_those_of_views_of_the_photographs(tmp_path: Path) -> No
     other = dataclasses.replace(few_weights(), fingerprint=bytes(32))
     for wrong in (
         (maps, photographs[:1], 2, 48, 1.5),
+        (maps, [photographs[0], 255 - photographs[1]], 2, 48, 1.5),
         (maps, photographs, 2, 48, 2.0),
         (IndexMaps(other), photographs, 2, 48, 1.5),
     ):
@@ -271,6 +272,23 @@ def test_a_run_of_other_weights_is_not_resumed(tmp_path: Path) -> None:
     other.fingerprint = bytes(32)
     with pytest.raises(ValueError, match="other weights"):
         PriorRun(other, TINY, tmp_path, pictures(), pictures())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("channels", 24), ("optimizer", "muon"), ("crop", 144), ("seed", 1)]
+)
+def test_a_run_is_prolonged_and_not_changed(tmp_path: Path, name: str, value: object) -> None:
+    short = dataclasses.replace(TINY, steps=1)
+    PriorRun(Slopes(), short, tmp_path, pictures(), pictures()).train()
+    before = (tmp_path / "state.pt").read_bytes()
+    changed = dataclasses.replace(TINY, **{name: value})  # type: ignore[arg-type]
+    wrong = f"{name} {getattr(TINY, name)}, not {value}: give the same settings"
+    with pytest.raises(ValueError, match=wrong):
+        PriorRun(Slopes(), changed, tmp_path, pictures(), pictures())
+    assert (tmp_path / "state.pt").read_bytes() == before
+    longer = PriorRun(Slopes(), TINY, tmp_path, pictures(), pictures())
+    longer.train()
+    assert longer.step == TINY.steps
 
 
 def test_a_new_run_goes_on_from_the_prior_of_another_codec(tmp_path: Path) -> None:

@@ -201,6 +201,19 @@ def test_an_encoder_learns_on_crops_larger_than_pictures(
     assert changed and all(name.startswith("encoder.") for name in changed)
 
 
+def test_a_run_goes_on_with_a_part_of_the_model(tmp_path: Path, pictures: list[Tensor]) -> None:
+    config = dataclasses.replace(TINY, codewords=64, unquantized=0, steps=3)
+    before = _train(tmp_path, pictures, config)
+    model = torch.load(tmp_path / "state.pt", weights_only=True)["model"]
+    _train(tmp_path, pictures, dataclasses.replace(config, steps=6, train="encoder"))
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["changes"] == [{"step": 3, "steps": 6, "train": "encoder"}]
+    for name in before:
+        same = torch.equal(state["model"][name], model[name])
+        assert same or name.startswith("encoder."), name
+    assert not torch.equal(state["model"]["encoder.head.weight"], model["encoder.head.weight"])
+
+
 def test_pretrain_finetune_export(
     tmp_path: Path, whole_runs: dict[str, Path], pictures: list[Tensor]
 ) -> None:

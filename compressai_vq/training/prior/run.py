@@ -42,6 +42,11 @@ class PriorRun:
         device: where training runs.
         start: ``state.pt`` of another run or a prior's weights file, of the same sizes, that a
             new run goes on from: a codec that was trained further has nearly the same index maps.
+
+    Raises:
+        CodecError: when it cannot start from ``start``.
+        ValueError: when the folder's run is of other weights or has settings that differ in more
+            than how many steps there are, or when what it stores is of other photographs.
     """
 
     def __init__(
@@ -209,6 +214,14 @@ class PriorRun:
         state = torch.load(self.folder / "state.pt", map_location=self.device, weights_only=True)
         if state["fingerprint"] != self.maps.fingerprint.hex():
             raise ValueError(f"{self.folder} belongs to other weights of the codec")
+        # A run can be prolonged, and that is all: its steps are not told apart afterwards.
+        settings = asdict(self.config)
+        for name in settings.keys() - {"steps"}:
+            if name in state["config"] and state["config"][name] != settings[name]:
+                raise ValueError(
+                    f"the run in {self.folder} has {name} {state['config'][name]}, not "
+                    f"{settings[name]}: give the same settings, or remove it"
+                )
         self.step, self.seconds = state["step"], state["seconds"]
         self.model.load_state_dict(state["model"])
         self.average = state["average"]

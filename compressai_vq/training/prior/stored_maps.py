@@ -11,6 +11,7 @@ seen again has other gaps each time, so that it goes on to teach.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,13 @@ class StoredMaps:
     ) -> None:
         self.rates = maps.rates
         self._views = []
+        photographs = _digest(pictures) if views else ""
         for view in range(views):
             path = folder / f"views-{view}.pt"
             enlarged = zoom if view % 2 else 1.0
             made_of = {
                 "codec": maps.fingerprint.hex(),
-                "pictures": [list(picture.shape) for picture in pictures],
+                "pictures": photographs,
                 "crop": crop,
                 "zoom": enlarged,
             }
@@ -86,6 +88,15 @@ class StoredMaps:
             ]
             batch[rate] = torch.stack(chosen).long()
         return batch
+
+
+def _digest(pictures: list[Tensor]) -> str:
+    """Of the photographs' pixels and sizes, in their order."""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(repr(tuple(picture.shape)).encode())
+        digest.update(picture.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 @torch.no_grad()
