@@ -17,6 +17,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -133,7 +134,13 @@ class _Run:
             yield
 
     def _read(self, path: Any) -> Tensor:
-        image = self._read_image(path)
+        if not path.is_file():  # the tool asserts it
+            raise CodecError(f"{path}: cannot be read: it is not a file")
+        try:
+            image = self._read_image(path)
+        except Exception as error:  # Pillow names no class of what a file can lead to
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+            raise CodecError(f"{path}: cannot be read: {reason}") from error
         if min(image.shape[1:]) < _SMALLEST_SIDE:
             raise CodecError(
                 f"{path}: MS-SSIM needs sides of at least {_SMALLEST_SIDE} pixels, and this has "
@@ -205,7 +212,12 @@ def _rows(tool: ModuleType, arguments: argparse.Namespace) -> int:
     if arguments.per_image and not arguments.output_directory:
         raise CodecError("--per-image needs a folder for the files: -d")
     if arguments.architecture.endswith("-vbr"):
-        return images * len(_numbers(float, "--vbr_quantstep", arguments.vbr_quantstepsizes))
+        steps = _numbers(float, "--vbr_quantstep", arguments.vbr_quantstepsizes)
+        if not all(0 < step < math.inf for step in steps):
+            raise CodecError(
+                f"--vbr_quantstep takes steps above 0, not {arguments.vbr_quantstepsizes}"
+            )
+        return images * len(steps)
     if arguments.source == "pretrained":
         return images * len(_numbers(int, "-q", arguments.qualities))
     return images * len(arguments.checkpoint_paths)

@@ -101,7 +101,11 @@ def evaluate_picture(
 
 
 def averages(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Mean of every figure over images, a list in the order of quality for each figure."""
+    """Mean of every figure over images, a list in the order of quality for each figure.
+
+    Means are over the images that have the figure: :func:`undefined` tells of others.  NaN where
+    none has it.
+    """
     qualities = sorted({row["quality"] for row in rows})
     names = [k for k in rows[0] if k not in ("image", "quality")]
     table: dict[str, list[float]] = {"quality": [float(q) for q in qualities]}
@@ -109,5 +113,16 @@ def averages(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
         table[name] = []
         for quality in qualities:
             values = [row[name] for row in rows if row["quality"] == quality]
-            table[name].append(sum(values) / len(values))
+            values = [value for value in values if not math.isnan(value)]
+            table[name].append(sum(values) / len(values) if values else math.nan)
     return table
+
+
+def undefined(rows: list[dict[str, Any]]) -> dict[str, int]:
+    """How many images lack a figure, such as MS-SSIM of small ones, by the figure's name."""
+    lacking: dict[str, int] = {}
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, float) and math.isnan(value):
+                lacking[name] = lacking.get(name, 0) + (row["quality"] == rows[0]["quality"])
+    return lacking

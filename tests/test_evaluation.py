@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from compressai_vq.evaluation import averages, distortion, evaluate_picture, psnr
+from compressai_vq.evaluation import averages, distortion, evaluate_picture, psnr, undefined
 
 from .fixtures import photograph, untrained_codec
 from .taming_reference import one_thread  # noqa: F401
@@ -75,6 +75,18 @@ def test_small_pictures_have_no_ms_ssim(height: int, width: int) -> None:
     row = evaluate_picture(CODEC, photograph(height, width), 1)
     assert math.isnan(row["ms-ssim-rgb"])
     assert row["psnr-rgb"] > 0
+
+
+def test_figures_that_an_image_lacks_leave_the_mean_to_the_others() -> None:
+    rows = [
+        {"image": image, "quality": quality, "bpp": bpp, "ms-ssim-rgb": score, "lpips": math.nan}
+        for image, bpp, score in (("a", 0.25, math.nan), ("b", 0.75, 0.5), ("c", 0.5, 0.25))
+        for quality in (1, 2)
+    ]
+    table = averages(rows)
+    assert table["bpp"] == [0.5, 0.5] and table["ms-ssim-rgb"] == [0.375, 0.375]
+    assert all(math.isnan(value) for value in table["lpips"])
+    assert undefined(rows) == {"ms-ssim-rgb": 1, "lpips": 3}
 
 
 def test_averages() -> None:

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.output.resolve() in {path.resolve() for path in paths}:
             raise CodecError(f"{arguments.output}: input and output are the same file")
     codec = file_codec(arguments)
-    from ..evaluation import averages
+    from ..evaluation import averages, undefined
     from ..machine import describe_machine
 
     qualities = asked_qualities(arguments.qualities, codec.weights)
@@ -84,6 +84,15 @@ def run(arguments: argparse.Namespace) -> int:
     if not rows:
         return 2
     results = averages(rows)
+    images = len(paths) - failed
+    for name, lacking in undefined(rows).items():
+        if lacking == images:  # a mean of none: the table has it
+            continue
+        print(
+            f"warning: {name} is not defined for {lacking} of {images} images, which are too "
+            "small: its mean is over the others",
+            file=sys.stderr,
+        )
     report: dict[str, Any] = {
         "name": codec.weights.architecture,
         "description": "complete .cvq files; lpips is AlexNet's",
@@ -91,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         "coding": codec.coding,
         "refinement_steps": 0 if codec.refinement is None else codec.refinement.steps,
         **_prior(codec),
-        "dataset": {"folder": arguments.inputs[0].resolve().name, "images": len(paths) - failed},
+        "dataset": {"folder": arguments.inputs[0].resolve().name, "images": images},
         "machine": {
             **describe_machine(),
             "device": arguments.device,

@@ -88,6 +88,18 @@ def test_one_bad_image_does_not_lose_the_others(
     assert result.json["dataset"]["images"] == len(result.json["images"]) == 2
 
 
+def test_a_small_image_leaves_ms_ssim_to_the_others(
+    run: Run, small: Path, weights_file: Path
+) -> None:
+    write_picture(small / "large.png", photograph(176, 192))
+    result = run("eval", small, "-q", "1,2", "--json", "--weights", weights_file)
+    assert result.code == 0
+    (line,) = result.err.splitlines()
+    assert line.startswith("warning: ms-ssim-rgb is not defined for 2 of 3 images")
+    scores = [row["ms-ssim-rgb"] for row in result.json["images"] if row["image"] == "large.png"]
+    assert result.json["results"]["ms-ssim-rgb"] == scores and None not in scores
+
+
 def test_where_the_report_goes_is_checked_first(
     run: Run, small: Path, weights_file: Path, tmp_path: Path
 ) -> None:

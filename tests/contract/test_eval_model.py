@@ -266,13 +266,17 @@ def test_bad_input(run: Run, photographs: Path, factorized: Path, tmp_path: Path
         (tmp_path / name).mkdir()
     Image.new("RGB", (200, 160)).save(tmp_path / "small" / "a.png")
     (tmp_path / "text" / "b.png").write_bytes(b"text")
+    (tmp_path / "folder" / "c.png").mkdir(parents=True)
+    variable = ("-a", "bmshj2018-hyperprior-vbr", "--no-perceptual")
     photos = photographs / "test"
     cases: list[tuple[tuple[object, ...], str]] = [
         ((), "pretrained or checkpoint"),
         (("pretrained", tmp_path / "empty", *ours), "empty: no files that end in"),
         (("pretrained", tmp_path / "missing", *ours), "missing: no files that end in"),
         (("pretrained", tmp_path / "small", *ours), "a.png: MS-SSIM needs sides of at least 161"),
-        (("pretrained", tmp_path / "text", *ours), "b.png"),
+        (("pretrained", tmp_path / "text", *ours), "b.png: cannot be read"),
+        (("pretrained", tmp_path / "folder", *ours), "c.png: cannot be read: it is not a file"),
+        (("pretrained", photos, *variable, "--vbr_quantstep", "1,0"), "takes steps above 0"),
         (("pretrained", photos, *ours, "-q", "1,x"), "-q takes numbers"),
         (("pretrained", photos, *ours, "-q", "12"), "from 12"),
         (("pretrained", photos, *ours, "--per-image"), "needs a folder"),
@@ -284,6 +288,19 @@ def test_bad_input(run: Run, photographs: Path, factorized: Path, tmp_path: Path
         assert (result.code, result.out) == (2, ""), arguments
         *_, line = result.err.splitlines()
         assert line.startswith("error: ") and words in line
+
+
+def test_a_picture_that_pillow_takes_for_a_bomb_is_one_line(
+    run: Run, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    ours = ("-a", "mao2024-vqgan-lite", "--no-perceptual", "-q", "1")
+    result = run("pretrained", photographs / "test", *ours)
+    assert (result.code, result.out) == (2, "")
+    *_, line = result.err.splitlines()
+    assert line.startswith("error: ") and "china.png: cannot be read: Image size" in line
 
 
 def test_without_backbones_one_line_says_what_to_do(
