@@ -188,17 +188,25 @@ def test_a_quick_run_does_not_touch_the_full_results(
     assert run(images) == 0
     full = report(tmp_path)
     coarse.done.clear()
+    coarse.description = "rounds pixels, little trained"
     assert run(images, "--images", "2") == 0
-    assert coarse.done == []  # measured before
+    assert coarse.done == [1, 2] * 2
     assert report(tmp_path) == full
     quick = report(tmp_path, folder="out/quick")
     assert quick["dataset"]["images"] == 2
-    assert quick["images"] == full["images"][:4]
+    assert [row["image"] for row in quick["images"]] == [
+        row["image"] for row in full["images"][:4]
+    ]
     assert run(images, "--images", "2", "-o", str(tmp_path / "results")) == 2
     assert "is for results on all images" in capsys.readouterr().err
     assert report(tmp_path) == full
+    coarse.done.clear()
     assert run(images, "--images", "2", "-o", str(tmp_path / "other")) == 0
     assert report(tmp_path, folder="other") == quick
+    coarse.description = Coarse.description
+    assert run(images) == 0
+    assert coarse.done == []  # neither has thrown away what the other measured
+    assert report(tmp_path) == full
 
 
 def test_a_codec_that_fails_leaves_no_result_and_stops_no_other(

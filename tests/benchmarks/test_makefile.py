@@ -23,7 +23,7 @@ def test_a_quick_run_leaves_the_results_on_all_images_alone() -> None:
     assert 'keep --runs "out/quick-runs/baselines" -o out/quick/baselines.json' in trained
     measured = _make("bench", "KODAK=k", "CLIC=c", "IMAGES=4").stdout
     assert measured.count('--models "out/quick-runs/baselines"') >= 2
-    assert "--results out/quick -o out/quick/report" in measured
+    assert "--results out/quick --streams out/quick/streams -o out/quick/report" in measured
     assert "benchmarks.times" not in measured
 
 

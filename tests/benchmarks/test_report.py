@@ -196,6 +196,17 @@ def test_retrained_baselines_say_how_long_they_were_trained(folder: Path) -> Non
         "\N{SUPERSCRIPT ONE} Trained on 3,000 crops of 96 pixels in 0.50 hours; bits per pixel in "
         "training (target; crops seen by then): 0.044 (0.045; 1,200), 0.021 (0.02; 3,000)."
     )
+    stages = {
+        name: {"crops": crops, "crop_side": side, "hours": hours}
+        for name, crops, side, hours in (("pretrain", 900, 128, 0.5), ("finetune", 600, 64, 1.75))
+    }
+    (folder / "training.json").write_text(json.dumps(stages))
+    notes = tables(folder)["bd-kodak"].notes
+    assert notes[-2] == "Ours was trained on 1,500 crops of 64 to 128 pixels in 2.25 hours."
+    assert notes[-1] == table.notes[-1]
+    (folder / "training.json").write_text('{"pretrain": {}}')
+    with pytest.raises(CodecError, match=r"training\.json .*training_log; make it anew"):
+        tables(folder)
     (folder / "baselines.json").write_text('{"hific-lowrate": [{}]}')
     with pytest.raises(CodecError, match=r"baselines\.json .* make it anew"):
         tables(folder)
