@@ -18,7 +18,7 @@ JOBS ?= 1
 # Runs a command in .venv, which is made first if need be.
 RUN = $(PYTHON) -c "import sys; from benchmarks.environment import run_in_environment as run; \
 	sys.exit(run(*sys.argv[1:]))"
-QUICK = --results out/quick -o out/quick/report
+QUICK = --results out/quick --streams out/quick/streams -o out/quick/report
 
 # Refining a picture of 3 megapixels takes minutes at each quality.
 ifeq ($(IMAGES),)

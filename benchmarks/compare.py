@@ -7,7 +7,8 @@
 Writes ``FOLDER/<dataset>/<codec>.json``, by default in ``benchmarks/results``, with ``--images``
 in ``out/quick``. Compressed files stay in ``out/streams/<dataset>/<codec>/``. What is measured is
 kept in ``out/rows`` as it comes, so that the same command goes on where it was interrupted;
-after a change of a codec's settings or weights its rows are measured anew.
+after a change of a codec's settings or weights its rows are measured anew. With ``--images``
+both lie in ``out/quick`` too.
 
 All codecs run in one thread, for equal times; codecs that cannot be had are listed with the
 reason. Exit code 2 if one of them was asked for by name or if a codec failed.
@@ -116,7 +117,8 @@ def _run(arguments: argparse.Namespace) -> int:
         raise CodecError("--jobs takes a number of at least 1")
     datasets = [named_dataset(text, arguments.images) for text in arguments.dataset]
     quick = arguments.images is not None
-    output = arguments.output or (OUT / "quick" if quick else RESULTS)
+    work = OUT / "quick" if quick else OUT
+    output = arguments.output or (work if quick else RESULTS)
     if quick and output.resolve() == RESULTS:
         raise CodecError(f"{output} is for results on all images: give -o another folder")
     keys = _names(arguments.codecs) if arguments.codecs else list(CODECS)
@@ -138,7 +140,7 @@ def _run(arguments: argparse.Namespace) -> int:
             pool = ImagePool(arguments.jobs, wanted, sources, arguments.threads)
             stack.enter_context(pool)
         for dataset in datasets:
-            for contestant in compare(dataset, codecs, names, OUT, pool):
+            for contestant in compare(dataset, codecs, names, work, pool):
                 failed = failed or contestant.failed
                 if not contestant.failed:
                     report = result(contestant, dataset)

@@ -6,7 +6,8 @@ The times that ``benchmarks.compare`` keeps with its rows are those of a long ru
 machine with whatever else goes on.  Here each image goes through all codecs in turn, at the
 lowest, middle and highest of their rates, and the ratio to ours is taken image by image, so
 that a machine that slows down slows all of them down.  Writes
-``benchmarks/results/times-<dataset>.json``.
+``benchmarks/results/times-<dataset>.json``, where codecs that were not measured this time, such as
+those whose weights are not at hand, keep what was measured of them on the same images.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     report["dataset"] = {"name": name, "images": [path.name for path in paths]}
     target = RESULTS / f"times-{name}.json"
+    keep_others(report, target)
     write_atomically(target, (json.dumps(report, indent=1) + "\n").encode())
     for key, row in report["codecs"].items():
         print(f"{key:>24} {row['encoding_time']:8.3f} s {row['decoding_time']:8.3f} s")
@@ -90,6 +92,7 @@ def measure(codecs: dict[str, StillPictureCodec], paths: list[Path]) -> dict[str
                 bpp = 8 * len(data) / pixels
                 rows[key].append((number, bpp, compressed - started, finished - compressed))
     ours = _per_image(rows[OURS])
+    machine, weights = describe_machine(), fingerprint(codecs[OURS])
     table = {}
     for key, codec in codecs.items():
         ratios = [a / b for a, b in zip(_per_image(rows[key]), ours, strict=True)]
@@ -97,6 +100,8 @@ def measure(codecs: dict[str, StillPictureCodec], paths: list[Path]) -> dict[str
             "label": codec.label,
             "description": codec.description,
             "fingerprint": fingerprint(codec),
+            "machine": machine,
+            "beside": weights,  # ours, when it was measured
             "bpp": [min(row[1] for row in rows[key]), max(row[1] for row in rows[key])],
             "encoding_time": statistics.median(row[2] for row in rows[key]),
             "decoding_time": statistics.median(row[3] for row in rows[key]),
@@ -104,7 +109,23 @@ def measure(codecs: dict[str, StillPictureCodec], paths: list[Path]) -> dict[str
                 "median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)
             },
         }  # fmt: skip
-    return {"machine": describe_machine(), "codecs": table}
+    return {"codecs": table}
+
+
+def keep_others(report: dict[str, Any], stored: Path) -> None:
+    """Take over what an earlier file has of codecs that the report lacks, on the same images.
+
+    Args:
+        report: changed in place; its codecs are put into :data:`CODECS`' order.
+        stored: the earlier file, if there is one.
+    """
+    if not stored.exists():
+        return
+    earlier = json.loads(stored.read_text(encoding="utf-8"))
+    if earlier["dataset"] != report["dataset"]:
+        return
+    kept = {**earlier["codecs"], **report["codecs"]}
+    report["codecs"] = {key: kept[key] for key in sorted(kept, key=list(CODECS).index)}
 
 
 def _per_image(rows: list[tuple[int, float, float, float]]) -> list[float]:

@@ -89,6 +89,8 @@ def bd_table(
             f"The published figures are those of the paper's own codec and runs on "
             f"{title}{other}; nothing of them was measured here."
         )
+    if OURS in trained:
+        notes.append(trained[OURS])
     notes += [f"{mark} {trained[key]}" for key, mark in marks.items()]
     return Table(
         name=f"bd-{dataset}",

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.codecs import OURS
 
+from .baselines import MARKS
 from .results import Curve, dataset_title
 from .tables import NOTHING, Table
 
@@ -29,32 +30,35 @@ def times(dataset: str, curves: dict[str, Curve], folder: Path) -> Table:
         rows.append([
             curve.label, str(len(curve.images)), str(len(curve.means["bpp"])),
             _range(curve.means["bpp"]), _seconds(encoding), _seconds(decoding),
-            str(curve.machine.get("threads", NOTHING)),
+            str(curve.machine.get("threads", NOTHING)), curve.machine.get("cpu", NOTHING),
         ])  # fmt: skip
     return Table(
         name=f"times-{dataset}",
         caption=f"Seconds for one image of {dataset_title(dataset)}, medians",
-        columns=["codec", "images", "rates", "bpp", "encode s", "decode s", "threads"],
+        columns=["codec", "images", "rates", "bpp", "encode s", "decode s", "threads",
+                 "machine"],
         rows=rows,
         notes=["Medians over all images and rates, from a picture in memory to a complete file "
                "and back; programs that are started for each picture include their start. Taken "
-               "during a long run that shared the machine: for comparisons run "
-               "`python -m benchmarks.times`."],
+               "during long runs that shared their machines, and not all on the same one: for "
+               "comparisons run `python -m benchmarks.times`."],
     )  # fmt: skip
 
 
 def _side_by_side(dataset: str, report: dict[str, Any]) -> Table:
-    machine = report["machine"]
+    ours = report["codecs"][OURS]
+    runs = {_run(row): row for row in report["codecs"].values()}
+    marks = dict(zip([run for run in runs if run != _run(ours)], MARKS, strict=False))
     rows = []
     for row in report["codecs"].values():
         ratio = row["times_ours"]
         rows.append([
-            row["label"], _range(row["bpp"]), _seconds(row["encoding_time"]),
-            _seconds(row["decoding_time"]), f"{ratio['median']:.1f}",
+            row["label"] + marks.get(_run(row), ""), _range(row["bpp"]),
+            _seconds(row["encoding_time"]), _seconds(row["decoding_time"]),
+            f"{ratio['median']:.1f}",
             f"{ratio['min']:.1f} to {ratio['max']:.1f}",
         ])  # fmt: skip
     images = len(report["dataset"]["images"])
-    ours = report["codecs"][OURS]["fingerprint"][:16]
     return Table(
         name=f"times-{dataset}",
         caption=f"Seconds for one image of {dataset_title(dataset)}, medians, side by side",
@@ -62,11 +66,22 @@ def _side_by_side(dataset: str, report: dict[str, Any]) -> Table:
         rows=rows,
         notes=[f"Medians over {images} images at the lowest, middle and highest rate of each "
                "codec, from a picture in memory to a complete file and back, one codec after the "
-               f"other on an idle machine ({machine['cpu']}, {machine['threads']} thread"
-               f"{'s' if machine['threads'] != 1 else ''}); programs that are started for each "
+               f"other on an idle machine ({_machine(ours)}); programs that are started for each "
                "picture include their start. Ratios are of there-and-back times, image by image. "
-               f"Ours by learned frequencies, with weights `{ours}`."],
+               f"Ours by learned frequencies, with weights `{ours['beside'][:16]}`.",
+               *(f"{mark} In an earlier run ({_machine(runs[run])}), beside ours with weights "
+                 f"`{runs[run]['beside'][:16]}`." for run, mark in marks.items())],
     )  # fmt: skip
+
+
+def _run(row: dict[str, Any]) -> str:
+    """What tells one run of the benchmark from another."""
+    return json.dumps([row["machine"], row["beside"]], sort_keys=True)
+
+
+def _machine(row: dict[str, Any]) -> str:
+    machine = row["machine"]
+    return f"{machine['cpu']}, {machine['threads']} thread{'s' * (machine['threads'] != 1)}"
 
 
 def provenance(results: dict[str, dict[str, Curve]]) -> Table:

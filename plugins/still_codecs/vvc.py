@@ -20,13 +20,21 @@ from .colour_planes import COLOURS
 from .ffmpeg import YUV420_10
 from .ffmpeg_codec import FFmpegCodec
 
+# What only a video or parallel threads need; a still of a few hundred bytes pays for it too.
+_WITHOUT = (
+    "wavefrontsynchro=0",
+    "accessunitdelimiter=0",
+    "hrdparameterspresent=0",
+    "vuiparameterspresent=0",
+)
+
 
 class VVC(FFmpegCodec):
     """libvvenc at preset medium, 10-bit 4:2:0; qualities are QPs, 0 to 63."""
 
     label = "VVC (libvvenc)"
     extension = ".266"
-    qualities = (63, 60, 57, 54, 50, 45)
+    qualities = (63, 58, 54, 50, 45, 40)
     standard, highest_qp = "VVC", 63
     encoder, stream, planes = "libvvenc", "vvc", YUV420_10
 
@@ -34,15 +42,15 @@ class VVC(FFmpegCodec):
         super().__init__()
         self.description = (
             f"libvvenc (not VTM) of {self._ffmpeg.version}, preset medium, one thread, "
-            f"10-bit 4:2:0, {COLOURS}, perceptual QP adaptation as by default; "
-            "raw bitstream; quality is QP"
+            f"10-bit 4:2:0, {COLOURS}, a group of one picture, perceptual QP adaptation as by "
+            "default; raw bitstream without HRD and VUI parameters or delimiters; quality is QP"
         )
 
     def options(self, quality: int) -> list[str]:
         """See :class:`FFmpegCodec`."""
-        options = ["-preset", "medium", "-qp", str(quality), "-qpa", "1"]
-        # Wavefronts cost bytes, for threads that are not used.
-        return [*options, "-vvenc-params", "wavefrontsynchro=0"]
+        # A group of one picture: by default the parameter sets are those of a sequence.
+        options = ["-preset", "medium", "-g", "1", "-qp", str(quality), "-qpa", "1"]
+        return [*options, "-vvenc-params", ":".join(_WITHOUT)]
 
     def compress(self, picture: Tensor, quality: int) -> bytes:
         """A picture, uint8 (3, H, W), to a bitstream; ``quality`` is QP, 0 to 63."""

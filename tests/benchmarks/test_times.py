@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.codecs import OURS
 from benchmarks.report.times import times
-from benchmarks.times import main, measure
+from benchmarks.times import keep_others, main, measure
 from compressai_vq.picture import write_picture
 from plugins.still_codecs.still_picture import StillPictureCodec
 
@@ -69,6 +69,33 @@ def test_the_reports_table_prefers_times_taken_side_by_side(
     assert [row[0] for row in table.rows] == ["Sleeper", "Sleeper"]
     assert table.rows[0][4] == "1.0"
     assert "2 images" in table.notes[0]
+
+
+def test_codecs_that_were_not_measured_again_keep_their_times(
+    tmp_path: Path, pictures: list[Path]
+) -> None:
+    path = tmp_path / "times-kodak.json"
+    dataset = {"name": "kodak", "images": ["a.png", "b.png"]}
+    earlier = measure({OURS: Sleeper(0.0), "vvc": Sleeper(0.001)}, pictures)
+    earlier["codecs"][OURS]["beside"] = earlier["codecs"]["vvc"]["beside"] = "ab" * 32
+    path.write_text(json.dumps(earlier | {"dataset": dataset}))
+    report = measure({OURS: Sleeper(0.0), "hevc": Sleeper(0.001)}, pictures)
+    report["dataset"] = dataset
+    keep_others(report, path)
+    assert list(report["codecs"]) == [OURS, "vvc", "hevc"]
+    assert report["codecs"]["vvc"] == earlier["codecs"]["vvc"]
+    assert report["codecs"][OURS] != earlier["codecs"][OURS]
+    path.write_text(json.dumps(report))
+    table = times("kodak", {}, tmp_path)
+    assert [row[0] for row in table.rows] == ["Sleeper", "Sleeper\N{SUPERSCRIPT ONE}", "Sleeper"]
+    assert table.notes[-1].startswith("\N{SUPERSCRIPT ONE} In an earlier run (")
+    assert table.notes[-1].endswith("beside ours with weights `abababababababab`.")
+    # Not where it was of other images.
+    path.write_text(json.dumps(earlier | {"dataset": {**dataset, "images": ["c.png"]}}))
+    report = measure({OURS: Sleeper(0.0), "hevc": Sleeper(0.001)}, pictures)
+    report["dataset"] = dataset
+    keep_others(report, path)
+    assert list(report["codecs"]) == [OURS, "hevc"]
 
 
 def test_a_folder_without_images_is_one_line(
