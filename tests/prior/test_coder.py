@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressai_vq.errors import CodecError
-from compressai_vq.prior.coder import PriorCoder
+from compressai_vq.prior.coder import POSITIONS_AT_ONCE, PriorCoder
+from compressai_vq.prior.order import coding_order
 from compressai_vq.rates import LADDER
 
 from ..fixtures import properties
@@ -197,4 +198,13 @@ def test_golden_streams() -> None:
             digest = hashlib.sha256(string).hexdigest()
             name = f"K{size} {height}x{width}"
             golden[name] = string.hex() if len(string) < 100 else f"{len(string)} {digest}"
+    # A map whose last pass is coded in two parts.
+    height, width = 72, 120
+    assert len(coding_order(height, width)[-1]) > POSITIONS_AT_ONCE
+    for rate in (0, 5):
+        indices = random_map(rate, height, width)
+        string = made_up_coder().encode(indices, rate)
+        assert torch.equal(made_up_coder().decode(string, height, width, rate), indices)
+        digest = hashlib.sha256(string).hexdigest()
+        golden[f"K{LADDER[rate]} {height}x{width}"] = f"{len(string)} {digest}"
     check_golden("prior", golden)
