@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -7,14 +8,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from compressai_vq.cli.__main__ import parser
+from compressai_vq.cli.compress import Compressor
 from compressai_vq.container import Container
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.metrics import backbones
 from compressai_vq.picture import read_picture, write_picture
+from compressai_vq.pipeline import PixelAllowance
 from compressai_vq.refinement import STEPS, Refinement
 
-from ..fixtures import photograph
+from ..fixtures import photograph, untrained_weights
 from .conftest import Run, files_below
 
 
@@ -271,6 +275,59 @@ def test_144_megapixels_are_refused_with_the_limit(
     (line,) = result.errors
     assert "12000x12000 is 144.0 megapixels; the limit is 134.2" in line
     assert files_below(tmp_path) == {"a.png"}
+
+
+def test_what_a_corpus_keeps_is_what_would_be_written_now(
+    weights_file: Path, codec: FileCodec, tmp_path: Path
+) -> None:
+    def check(data: bytes, *options: str) -> None:
+        command = ["compress", "in", "-o", "out", "--weights", str(weights_file), *options]
+        Compressor(parser("compress").parse_args(command)).check_finished(data)
+
+    data = codec.compress(photograph(64, 96), 4)
+    check(data, "-q", "4")
+    check(data, "--target-bytes", str(len(data)))
+    others = FileCodec(untrained_weights(1)).compress(photograph(64, 96), 4)
+    for wrong, options, words in (
+        (data, ("-q", "5"), "of quality 4, not 5"),
+        (data, (), "of quality 4, not 9"),
+        (data, ("--target-bytes", str(len(data) - 1)), f"{len(data)} bytes, more than"),
+        (data[:-1], ("-q", "4"), ""),
+        (others, ("-q", "4"), "weights"),
+    ):
+        with pytest.raises(CodecError, match=words):
+            check(wrong, *options)
+
+
+@pytest.mark.parametrize("way", ["compress", "decompress"])
+def test_large_pictures_are_let_in_a_few_at_a_time(
+    run: Run,
+    weights_file: Path,
+    codec: FileCodec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+) -> None:
+    taken: list[int] = []
+    take = PixelAllowance.take
+
+    def spied(self: PixelAllowance, pixels: int) -> contextlib.AbstractContextManager[None]:
+        assert self._limit == codec.max_pixels
+        taken.append(pixels)
+        return take(self, pixels)
+
+    monkeypatch.setattr(PixelAllowance, "take", spied)
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for name, width in (("a", 32), ("b", 48)):
+        picture = photograph(16, width)
+        if way == "compress":
+            write_picture(source / f"{name}.png", picture)
+        else:
+            (source / f"{name}.cvq").write_bytes(codec.compress(picture, 1))
+    result = run(way, source, "-o", target, "--jobs", 2, "--weights", weights_file)
+    assert (result.code, result.err) == (0, "")
+    assert sorted(taken) == [16 * 32, 16 * 48]
 
 
 def test_full_disk_leaves_nothing(
