@@ -261,6 +261,7 @@ def _facts(threads: int, repeats: int, precision: str) -> dict[str, Any]:
         "lite_parameters": sum(p.numel() for m in networks for p in m.parameters()),
         "repeats": repeats,
         "warm": True,  # each run right after another
+        "vvc_still": True,  # not as the first picture of a sequence
     }
 
 

@@ -110,6 +110,8 @@ def _ratio(ours: str, other: str, aim: float) -> Callable[[dict[str, Any]], str]
                 median, low, high = (pair["ratio"][name] for name in ("median", "min", "max"))
                 digits = 0 if median >= 20 else 1
                 told = _judged(f"{median:.{digits}f}", median >= aim)
+                if _bare(other) == "vvc" and not report.get("vvc_still"):
+                    told += "³"
                 return f"{told} ({low:.{digits}f} to {high:.{digits}f})"
         return NOTHING
 
@@ -188,10 +190,15 @@ def _notes(reports: Sequence[dict[str, Any]]) -> str:
             "² Each run after a wait of many seconds, while the others ran, which costs the "
             "shortest runs the most."
         )
-    sizes = first["bytes"]
+    sizes = {key: size for report in reports for key, size in report["bytes"].items()}
     vvc = next((size for key, size in sizes.items() if _bare(key) == "vvc"), None)
     if vvc is not None:
         notes.append(f"VVC's file has {vvc} bytes, ours {sizes['lite']} by frequencies.")
+    if not all(report.get("vvc_still") for report in reports):
+        notes.append(
+            "³ VVC's picture as the first one of a sequence, as by default: parameter sets that "
+            "a still does without leave it fewer bytes for the picture."
+        )
     weights = dict.fromkeys(report["fingerprint"][:16] for report in reports)
     notes.append(f"Weights {', '.join(f'`{each}`' for each in weights)}.")
     return " ".join(notes)

@@ -106,6 +106,14 @@ def test_results_of_runs_after_a_wait_say_so(report: dict[str, Any]) -> None:
     assert "² Each run after a wait" in text and "right after one that is not counted" in text
 
 
+def test_results_with_vvc_as_of_a_sequence_say_so(report: dict[str, Any]) -> None:
+    assert "³" not in speed_table([report])
+    text = speed_table([report, {**report, "vvc_still": False}])
+    rows = [line.split("|") for line in text.splitlines() if "times faster than lib" in line]
+    assert rows and all(["³" in cell for cell in row[3:5]] == [False, True] for row in rows)
+    assert "³ VVC's picture as the first one of a sequence" in text
+
+
 def test_cpus_stand_side_by_side(report: dict[str, Any]) -> None:
     other = json.loads(json.dumps(report))
     other["machine"]["cpu"], other["lite_dtype"] = "an older CPU", "float32"
