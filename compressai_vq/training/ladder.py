@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple, cast
 
 import torch
+import torch.distributed as dist
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
+from torch.distributed.nn.functional import all_reduce
 
 from ..networks.grain import Corner
 from ..networks.lite import NUM_RATES, LiteDecoder, LiteEncoder, RateNorm
@@ -93,12 +95,24 @@ class Ladder(nn.Module):
 def covariance_penalty(vectors: Tensor) -> Tensor:
     """Sum of squared differences between the covariance of (M, D) and the identity.
 
+    In training under ``torch.distributed`` it is the covariance of all processes' vectors
+    together; the mean of the processes' gradients is that of one process with all of them.
+
     Without it the commitment term shrinks whatever the codebook resolves badly, until only
     three or four dimensions of the latent carry anything and neither encoder nor decoder
     gets a gradient to bring the others back.
     """
-    covariance = torch.cov(vectors.t())
+    count = torch.full((), len(vectors), device=vectors.device, dtype=vectors.dtype)
+    count, total = _of_all(count), _of_all(vectors.sum(0))
+    centred = vectors - total / count
+    covariance = _of_all(centred.t() @ centred) / (count - 1)
     return (covariance - torch.eye(len(covariance), device=vectors.device)).square().sum()
+
+
+def _of_all(value: Tensor) -> Tensor:
+    """The sum over all processes, differentiable; validation is one process's own."""
+    several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return cast(Tensor, all_reduce(value)) if several and torch.is_grad_enabled() else value
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 
 On one CPU, one GPU, or many processes under ``torchrun``, through Lightning Fabric.  Every
 process cuts its own pictures out of one and the same batch, so that a run on two processes
-is the run on one with its arithmetic in another order.
+is the run on one with its arithmetic in another order; but each has VGG16 judge every other
+one of its own pictures, which are not quite those that one process would choose.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from tqdm import tqdm
 
+from ..errors import CodecError
 from ..machine import cpu_name
 from ..networks.convolution import wants_default_layout
 from ..networks.grain import PERIOD, Corner
@@ -56,6 +58,9 @@ class TrainingRun:
         fabric: devices and precision; one CPU process when left out.
         start: fingerprint of the weights file that the stage starts from, in hexadecimal, for
             the record; empty where it starts from the stage before.
+
+    Raises:
+        CodecError: when the batch cannot be dealt out evenly to the processes.
     """
 
     def __init__(
@@ -70,6 +75,11 @@ class TrainingRun:
     ) -> None:
         self.start = start
         self.fabric = fabric or single_process()
+        if config.batch % self.fabric.world_size:
+            raise CodecError(
+                f"a batch of {config.batch} cannot be dealt out evenly to "
+                f"{self.fabric.world_size} processes"
+            )
         device = self.fabric.device
         self.model = model.to(device)
         fp32 = for_training(device.type) == "32-true"

@@ -93,7 +93,7 @@ TORCHRUN = [
     "start", [FORKED, pytest.param(TORCHRUN, marks=pytest.mark.slow)], ids=["forked", "torchrun"]
 )
 def test_two_processes_train_as_one(start: list[str], folder: Path, tmp_path: Path) -> None:
-    config = _config(tmp_path / "config.toml")
+    config = _config(tmp_path / "config.toml", spread=1.0)
     arguments = ["train", "pretrain", "--data", str(folder), "--validation", str(folder)]
     arguments += ["--config", str(config), "--threads", "1", "--save-every", "2"]
     command = [sys.executable, *start, *arguments, "--runs", str(tmp_path / "two")]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from compressai_vq.errors import CodecError
@@ -164,6 +165,15 @@ def test_a_run_goes_on_with_grain(tmp_path: Path, pictures: list[Tensor]) -> Non
     for steps in (8, 10):
         halves = _train(tmp_path, pictures, dataclasses.replace(grainy, steps=steps, cooldown=1))
     assert not torch.equal(halves["decoder.grain.project.weight"], fresh.project.weight)
+
+
+def test_a_batch_is_dealt_out_evenly(
+    tmp_path: Path, pictures: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fabric, "world_size", property(lambda self: 3))
+    with pytest.raises(CodecError, match="batch of 4 cannot be dealt out evenly to 3 processes"):
+        TrainingRun(pretrain_model(TINY), TINY, tmp_path / "run", pictures, pictures)
+    assert not (tmp_path / "run").exists()
 
 
 def test_small_batches_take_turns_at_the_rates(
