@@ -11,7 +11,6 @@ from .plots import rd_plots
 from .published import Published
 from .quality_table import quality_table
 from .results import dataset_title, load_results
-from .tables import Table
 from .times import provenance, summary, times
 from .vvc_check import vvc_check
 
@@ -45,13 +44,3 @@ def build_report(folder: Path, published: Published | None = None) -> Report:
         sources=published.sources,
         labels={k: c.label for curves in results.values() for k, c in curves.items()},
     )
-
-
-def tables(folder: Path) -> dict[str, Table]:
-    """The report's tables by name: ``bd-kodak``, ``times-kodak``, ``quality-kodak``,
-    ``vvc-check``, ``provenance``.
-
-    Raises:
-        CodecError: as :func:`build_report`.
-    """
-    return {table.name: table for table in build_report(folder).tables}

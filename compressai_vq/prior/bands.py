@@ -16,7 +16,7 @@ from ..tiles import Region, tiles, whole
 from .first_sums import FirstSums
 from .network import PriorNetwork
 
-POSITIONS_AT_ONCE = 1 << 16
+BAND_POSITIONS = 1 << 16
 """Positions of a tile without its margin; for each the network holds a few KiB."""
 
 _FEWEST_ROWS = 32  # of a band, so that margins stay a small part of it
@@ -24,7 +24,7 @@ _FEWEST_ROWS = 32  # of a band, so that margins stay a small part of it
 
 def in_one_band(height: int, width: int) -> bool:
     """Whether a map is small enough to be taken as a whole."""
-    return height * width <= POSITIONS_AT_ONCE
+    return height * width <= BAND_POSITIONS
 
 
 def hidden_bands(
@@ -57,8 +57,8 @@ def hidden_bands(
         return
     known = known.clone()
     everything, margin = whole(height, width), len(network.blocks)
-    rows = min(max(POSITIONS_AT_ONCE // width, _FEWEST_ROWS), height)
-    columns = min(max(POSITIONS_AT_ONCE // rows, 1), width)
+    rows = min(max(BAND_POSITIONS // width, _FEWEST_ROWS), height)
+    columns = min(max(BAND_POSITIONS // rows, 1), width)
     for top in range(0, height, rows):
         band = Region(top, min(top + rows, height), 0, width)
         ends = torch.tensor([width * band.top, width * band.bottom], device=wanted.device)
@@ -83,7 +83,7 @@ def _of_gaps(
     sight = len(network.blocks)
     seen = [min(length, 2 * sight + 1) for length in (height, width)]
     hidden = network.hidden_of_gaps(rate, *seen)
-    for positions in wanted.split(POSITIONS_AT_ONCE):
+    for positions in wanted.split(BAND_POSITIONS):
         row, column = (
             place.clamp(max=sight) + (place - (length - 1 - sight)).clamp(min=0)
             if length > 2 * sight + 1

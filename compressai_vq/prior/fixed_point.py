@@ -20,9 +20,3 @@ STREAM_MAX = (1 << 15) - 1
 ACTIVATION_BITS = 5
 LOGIT_BITS = 8
 LOGIT_MAX = 1 << 23
-
-# An accumulated sum has ACTIVATION_BITS + (the weights' fractional bits) of fraction; a
-# layer's shift takes away what its output does not keep.
-TO_ACTIVATION = ACTIVATION_BITS
-TO_STREAM = STREAM_BITS
-TO_LOGIT = LOGIT_BITS

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.codecs import BY_PRIOR, OURS, REFINED, OurCodec
 from benchmarks.report.__main__ import RESULTS, main
 from benchmarks.report.bd_table import bd_table
-from benchmarks.report.build import build_report, tables
+from benchmarks.report.build import build_report
 from benchmarks.report.export import find_browser, write_plots
 from benchmarks.report.page import render
 from benchmarks.report.pictures import Packer, crop, nearest
@@ -33,6 +33,11 @@ from ..fixtures import noise, untrained_weights
 from .made_up_results import result, write_pictures, write_results
 
 UNFINETUNED = f"{OURS}-unfinetuned"
+
+
+def tables(folder: Path) -> dict[str, Table]:
+    """The report's tables by name."""
+    return {table.name: table for table in build_report(folder).tables}
 
 
 @pytest.fixture

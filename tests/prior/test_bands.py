@@ -23,7 +23,7 @@ RATE = 3
 
 @pytest.fixture
 def small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bands, "POSITIONS_AT_ONCE", 40)
+    monkeypatch.setattr(bands, "BAND_POSITIONS", 40)
     monkeypatch.setattr(bands, "_FEWEST_ROWS", 4)
 
 
@@ -82,7 +82,7 @@ def test_streams_are_the_same(
     assert made_up_coder().encode(indices, rate) == string
     assert 1 <= len(calls) <= 6  # one for each pass
     calls.clear()
-    monkeypatch.setattr(bands, "POSITIONS_AT_ONCE", 40)
+    monkeypatch.setattr(bands, "BAND_POSITIONS", 40)
     monkeypatch.setattr(bands, "_FEWEST_ROWS", 4)
     monkeypatch.setattr("compressai_vq.prior.coder._SYMBOLS_AT_ONCE", 7)
     assert made_up_coder().encode(indices, rate) == string
