@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
+
+
+def pytest_collection_finish() -> None:
+    """Leave what imports made to the process: each collection would go through all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

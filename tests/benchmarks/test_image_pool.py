@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import multiprocessing
+import os
+import signal
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
-from benchmarks import compare
+from benchmarks import compare, image_pool
 from benchmarks.codecs import OURS, Sources
-from benchmarks.environment import ROOT
 from benchmarks.image_pool import ImagePool
 from compressai_vq.errors import CodecError
 from compressai_vq.picture import write_picture
@@ -55,19 +58,23 @@ def test_a_process_that_ends_early_is_one_line(tmp_path: Path) -> None:
         list(pool.measure(images, tmp_path / "out", "small", []))
 
 
-def test_processes_end_with_a_parent_that_is_killed() -> None:
+def test_processes_end_with_a_parent_that_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The parent is made a process that has ended already; that is all its children can see."""
-    code = (
-        "import multiprocessing as m, sys, time\n"
-        "from types import SimpleNamespace\n"
-        "m.parent_process = lambda: SimpleNamespace(join=lambda: None)\n"
-        "from benchmarks.image_pool import _end_with_parent\n"
-        "import threading\n"
-        "threading.Thread(target=_end_with_parent, daemon=True).start()\n"
-        "time.sleep(60)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=50)
-    assert done.returncode == 1
+    ended, codes = threading.Event(), []
+
+    def leave(code: int) -> None:
+        codes.append(code)
+        ended.set()
+
+    monkeypatch.setattr(os, "_exit", leave)
+    parent = SimpleNamespace(join=lambda: None)
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        image_pool._start({}, Sources(), torch.get_num_threads())
+        assert ended.wait(30) and codes == [1]
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _without_times(text: str) -> Any:
