@@ -7,7 +7,7 @@ import os
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .errors import CodecError
@@ -37,12 +37,19 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise CodecError(f"cannot write {path}: {error.strerror}") from error
 
 
-def refuse_to_overwrite(path: Path, force: bool) -> None:
+def refuse_to_overwrite(path: Path, force: bool, inputs: Iterable[Path] = ()) -> None:
     """Make sure, before anything is done, that a command may write a file.
 
+    Args:
+        path: of the file.
+        force: whether a file that is there may be replaced.
+        inputs: which the command reads, and never replaces.
+
     Raises:
-        CodecError: for folders, and without ``force`` for files that are there.
+        CodecError: for folders and inputs, and without ``force`` for files that are there.
     """
+    if path.resolve() in {each.resolve() for each in inputs}:
+        raise CodecError(f"{path}: input and output are the same file")
     if path.is_dir():
         raise CodecError(f"{path} is a folder")
     if path.is_file() and not force:

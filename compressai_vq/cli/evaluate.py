@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from .. import __version__
-from ..atomic_file import write_atomically
+from ..atomic_file import refuse_to_overwrite, write_atomically
 from ..codings import PRIOR
 from ..errors import CodecError
 from ..metrics.finished_rows import FinishedRows
@@ -53,12 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print a table."""
     paths = jobs.find(arguments.inputs, ENDINGS)
     if arguments.output is not None:
-        if arguments.output.is_dir() or not arguments.output.resolve().parent.is_dir():
-            raise CodecError(f"{arguments.output} cannot be written: no such folder, or it is one")
-        if arguments.output.is_file() and not arguments.force:
-            raise CodecError(f"{arguments.output} exists; --force overwrites it")
-        if arguments.output.resolve() in {path.resolve() for path in paths}:
-            raise CodecError(f"{arguments.output}: input and output are the same file")
+        refuse_to_overwrite(arguments.output, arguments.force, paths)
+        if not arguments.output.resolve().parent.is_dir():
+            raise CodecError(f"{arguments.output} cannot be written: no such folder")
     codec = file_codec(arguments)
     from ..evaluation import averages, undefined
     from ..machine import describe_machine

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..atomic_file import refuse_to_overwrite
 from ..errors import CodecError
 from . import quick_start
 
@@ -29,13 +30,9 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Import one checkpoint."""
-    if arguments.output.exists() and not arguments.force:
-        raise CodecError(f"{arguments.output} exists; --force overwrites it")
-    if arguments.output.resolve() == arguments.checkpoint.resolve():
-        raise CodecError(f"{arguments.output}: input and output are the same file")
-    folder = arguments.output.resolve().parent
-    if arguments.output.is_dir() or not folder.is_dir():
-        raise CodecError(f"{arguments.output} cannot be written: no such folder, or it is one")
+    refuse_to_overwrite(arguments.output, arguments.force, [arguments.checkpoint])
+    if not arguments.output.resolve().parent.is_dir():
+        raise CodecError(f"{arguments.output} cannot be written: no such folder")
     quick_start.import_compressai()
     from ..importing import import_checkpoint
 

@@ -27,9 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-f", "--force", action="store_true", help="overwrite an existing file")
     arguments = parser.parse_args(argv)
     try:
-        refuse_to_overwrite(arguments.output, arguments.force)
-        if arguments.output.resolve() == arguments.checkpoint.resolve():
-            raise CodecError(f"{arguments.output}: input and output are the same file")
+        refuse_to_overwrite(arguments.output, arguments.force, [arguments.checkpoint])
         codec = import_hific(arguments.checkpoint)
         buffer = io.BytesIO()
         torch.save({"state_dict": codec.state_dict()}, buffer)

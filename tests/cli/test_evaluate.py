@@ -240,6 +240,6 @@ def test_an_image_that_fails_midway_counts_at_no_quality(
 
     monkeypatch.setattr(evaluate, "_measure", failing)
     result = run("eval", photographs, "-q", "1,9", "--json", "--weights", weights_file)
-    assert result.code == 2 and "odd.webp: out of memory" in result.errors[0]
+    assert result.code == 2 and "odd.webp: out of memory" in result.err.splitlines()[0]
     assert result.json["dataset"]["images"] == 2
     assert [row["quality"] for row in result.json["images"]] == [1, 9, 1, 9]

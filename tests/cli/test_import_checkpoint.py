@@ -48,7 +48,7 @@ def test_what_cannot_be_imported_or_written_is_one_line(
     for arguments, words in (
         ((checkpoint, "-o", there), "exists; --force overwrites it"),
         ((there, "-o", there, "--force"), "same file"),
-        ((checkpoint, "-o", tmp_path, "--force"), "cannot be written"),
+        ((checkpoint, "-o", tmp_path, "--force"), "is a folder"),
         ((checkpoint, "-o", tmp_path / "no" / "a.safetensors"), "no such folder"),
         ((tmp_path / "text.ckpt", "-o", new), "text.ckpt"),
         ((tmp_path / "missing.ckpt", "-o", new), "missing.ckpt"),
