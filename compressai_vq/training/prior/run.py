@@ -220,7 +220,7 @@ class PriorRun:
             if name in state["config"] and state["config"][name] != settings[name]:
                 raise ValueError(
                     f"the run in {self.folder} has {name} {state['config'][name]}, not "
-                    f"{settings[name]}: give the same settings, or remove it"
+                    f"{settings[name]}: give the same settings, or another --runs"
                 )
         self.step, self.seconds = state["step"], state["seconds"]
         self.model.load_state_dict(state["model"])
