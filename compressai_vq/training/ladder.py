@@ -9,7 +9,6 @@ import torch.distributed as dist
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributed.nn.functional import all_reduce
 
 from ..networks.grain import Corner
 from ..networks.lite import NUM_RATES, LiteDecoder, LiteEncoder, RateNorm
@@ -105,14 +104,19 @@ def covariance_penalty(vectors: Tensor) -> Tensor:
     count = torch.full((), len(vectors), device=vectors.device, dtype=vectors.dtype)
     count, total = _of_all(count), _of_all(vectors.sum(0))
     centred = vectors - total / count
-    covariance = _of_all(centred.t() @ centred) / (count - 1)
+    with torch.autocast(vectors.device.type, enabled=False):  # sums of so many want all bits
+        covariance = _of_all(centred.t() @ centred) / (count - 1)
     return (covariance - torch.eye(len(covariance), device=vectors.device)).square().sum()
 
 
 def _of_all(value: Tensor) -> Tensor:
     """The sum over all processes, differentiable; validation is one process's own."""
     several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-    return cast(Tensor, all_reduce(value)) if several and torch.is_grad_enabled() else value
+    if not several or not torch.is_grad_enabled():
+        return value
+    from torch.distributed.nn.functional import all_reduce  # not in every build of torch
+
+    return cast(Tensor, all_reduce(value))
 
 
 @torch.no_grad()
