@@ -4,7 +4,8 @@
 
 Writes ``benchmarks/results/baselines.json`` from what each operating point's training left
 beside its weights (see :class:`.run.BaselineRun`): crops seen so far, hours, and the rate that
-the training crops had in the end.
+the training crops had in the end.  Baselines that the folder has no run of stay as they were
+kept.
 """
 
 from __future__ import annotations
@@ -34,15 +35,21 @@ def keep(runs: Path, stored: Path = STORED) -> dict[str, list[dict[str, Any]]]:
         of training.
 
     Raises:
-        CodecError: when there are none, or one of the files is not such a description.
+        CodecError: when there are none, or one of the files is not such a description; when
+            what was kept earlier cannot be read.
     """
-    kept: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(runs.glob("*/*.json")):
-        kept.setdefault(f"{path.parent.name}-lowrate", []).append(_operating_point(path))
-    if not kept:
+        found.setdefault(f"{path.parent.name}-lowrate", []).append(_operating_point(path))
+    if not found:
         raise CodecError(f"{runs} has no NAME/NAME-TARGET.json: run benchmarks.train_baselines")
-    for points in kept.values():
+    for points in found.values():
         points.sort(key=lambda point: point["crops"])
+    try:
+        earlier = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {}
+    except ValueError as error:
+        raise CodecError(f"{stored} is damaged ({error}): remove it") from None
+    kept = dict(sorted({**earlier, **found}.items()))
     write_atomically(stored, (json.dumps(kept, indent=1) + "\n").encode())
     return kept
 

@@ -193,7 +193,14 @@ def test_retrained_baselines_say_how_long_they_were_trained(folder: Path) -> Non
         path = runs / "hific" / f"hific-{target}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(facts))
-    keep(runs, folder / "baselines.json")
+    others = [{"target_bpp": 0.1}]
+    (folder / "baselines.json").write_text(
+        json.dumps({"hific-lowrate": others, "cheng2020-lowrate": others})
+    )
+    kept = keep(runs, folder / "baselines.json")
+    assert list(kept) == ["cheng2020-lowrate", "hific-lowrate"]
+    assert kept["cheng2020-lowrate"] == others != kept["hific-lowrate"]
+    (folder / "baselines.json").write_text(json.dumps({"hific-lowrate": kept["hific-lowrate"]}))
     table = tables(folder)["bd-kodak"]
     assert cells(table, "HiFiC")[0].endswith("\N{SUPERSCRIPT ONE}")
     assert cells(table, "VVC")[0][-1].isascii()
