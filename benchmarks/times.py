@@ -61,11 +61,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     report["dataset"] = {"name": name, "images": [path.name for path in paths]}
+    for key, row in report["codecs"].items():
+        print(f"{key:>24} {row['encoding_time']:8.3f} s {row['decoding_time']:8.3f} s")
     target = RESULTS / f"times-{name}.json"
     keep_others(report, target)
     write_atomically(target, (json.dumps(report, indent=1) + "\n").encode())
-    for key, row in report["codecs"].items():
-        print(f"{key:>24} {row['encoding_time']:8.3f} s {row['decoding_time']:8.3f} s")
     return 0
 
 
@@ -125,7 +125,7 @@ def keep_others(report: dict[str, Any], stored: Path) -> None:
     if earlier["dataset"] != report["dataset"]:
         return
     kept = {**earlier["codecs"], **report["codecs"]}
-    report["codecs"] = {key: kept[key] for key in sorted(kept, key=list(CODECS).index)}
+    report["codecs"] = {key: kept[key] for key in CODECS if key in kept}
 
 
 def _per_image(rows: list[tuple[int, float, float, float]]) -> list[float]:

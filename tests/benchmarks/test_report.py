@@ -25,30 +25,20 @@ from benchmarks.report.stored_images import StoredImages
 from benchmarks.report.streams import find_streams
 from benchmarks.report.tables import Table
 from benchmarks.report.vvc_check import interpolate, vvc_check
-from benchmarks.train_baselines.keep import keep
 from compressai_vq.errors import CodecError
 from plugins.still_codecs.still_picture import StillPictureCodec
 
 from ..fixtures import noise, untrained_weights
 from .made_up_results import result, write_pictures, write_results
+from .report_tables import cells, tables
 
 UNFINETUNED = f"{OURS}-unfinetuned"
-
-
-def tables(folder: Path) -> dict[str, Table]:
-    """The report's tables by name."""
-    return {table.name: table for table in build_report(folder).tables}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_results(tmp_path, "kodak", [OURS, "vvc", "jpegxl", UNFINETUNED], ["a", "b"])
     return tmp_path
-
-
-def cells(table: Table, row: str) -> list[str]:
-    (found,) = (cells for cells in table.rows if cells[0].startswith(row))
-    return found
 
 
 def test_results_are_read_in_order_of_rate_and_without_what_is_not_finite(tmp_path: Path) -> None:
@@ -179,73 +169,6 @@ def test_table_1_has_refined_indices_as_a_third_way(folder: Path) -> None:
     only = curves[REFINED]
     point = replace(only, means={name: values[:1] for name, values in only.means.items()})
     assert bd_table("kodak", {**curves, REFINED: point}, Published()) == two
-
-
-def test_retrained_baselines_say_how_long_they_were_trained(folder: Path) -> None:
-    write_results(folder, "kodak", ["hific-lowrate"], ["a", "b"])
-    runs = folder / "runs"
-    for target, crops, bpp in (("0.02", 3000, 0.0214), ("0.045", 1200, 0.0437)):
-        facts = {
-            "target_bpp": float(target), "crops": crops, "hours": crops / 6000, "parameters": 7,
-            "photographs": 9, "commits": ["abc"], "training": {"bpp": bpp, "psnr": 20.0},
-            "settings": {"crop": 96},
-        }  # fmt: skip
-        path = runs / "hific" / f"hific-{target}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(facts))
-    others = [{"target_bpp": 0.1}]
-    (folder / "baselines.json").write_text(
-        json.dumps({"hific-lowrate": others, "cheng2020-lowrate": others})
-    )
-    kept = keep(runs, folder / "baselines.json")
-    assert list(kept) == ["cheng2020-lowrate", "hific-lowrate"]
-    assert kept["cheng2020-lowrate"] == others != kept["hific-lowrate"]
-    (folder / "baselines.json").write_text(json.dumps({"hific-lowrate": kept["hific-lowrate"]}))
-    table = tables(folder)["bd-kodak"]
-    assert cells(table, "HiFiC")[0].endswith("\N{SUPERSCRIPT ONE}")
-    assert cells(table, "VVC")[0][-1].isascii()
-    assert table.notes[-1] == (
-        "\N{SUPERSCRIPT ONE} Trained on 3,000 crops of 96 pixels in 0.50 hours; bits per pixel in "
-        "training (target; crops seen by then): 0.044 (0.045; 1,200), 0.021 (0.02; 3,000)."
-    )
-    stages = {
-        name: {"crops": crops, "crop_side": side, "hours": hours}
-        for name, crops, side, hours in (("pretrain", 900, 128, 0.5), ("finetune", 600, 64, 1.75))
-    }
-    (folder / "training.json").write_text(json.dumps(stages))
-    notes = tables(folder)["bd-kodak"].notes
-    assert notes[-2] == "Ours was trained on 1,500 crops of 64 to 128 pixels in 2.25 hours."
-    assert notes[-1] == table.notes[-1]
-    (folder / "training.json").write_text('{"pretrain": {}}')
-    with pytest.raises(CodecError, match=r"training\.json .*training_log; make it anew"):
-        tables(folder)
-    (folder / "baselines.json").write_text('{"hific-lowrate": [{}]}')
-    with pytest.raises(CodecError, match=r"baselines\.json .* make it anew"):
-        tables(folder)
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"), [(None, "run benchmarks.train_baselines"), ("{}", "no 'target_bpp'")]
-)
-def test_trainings_that_cannot_be_summarised(
-    tmp_path: Path, content: str | None, reason: str
-) -> None:
-    if content is not None:
-        (tmp_path / "hific").mkdir()
-        (tmp_path / "hific" / "hific-0.02.json").write_text(content)
-    with pytest.raises(CodecError, match=reason):
-        keep(tmp_path, tmp_path / "baselines.json")
-    assert not (tmp_path / "baselines.json").exists()
-
-
-def test_every_retrained_baseline_of_the_readme_has_its_training() -> None:
-    for dataset, curves in load_results(RESULTS).items():
-        table = tables(RESULTS)[f"bd-{dataset}"]
-        retrained = [curve for key, curve in curves.items() if key.endswith("-lowrate")]
-        notes = [note for note in table.notes if "Trained on" in note]
-        assert len(notes) == len(retrained)
-        for curve in retrained:
-            assert cells(table, curve.label)[0] != curve.label
 
 
 def test_bd_figures_are_those_of_curves_whose_answer_is_known(folder: Path) -> None:
