@@ -33,10 +33,14 @@ class ImagePool:
     def __init__(
         self, jobs: int, codecs: dict[str, list[int]], sources: Sources, threads: int
     ) -> None:
-        # Not forked: a copy of a process with torch's threads in it may hang.
+        # Not forked from this process: a copy of one with torch's threads in it may hang. The
+        # server has imported everything, once for all of them, and has never used torch.
+        has_server = "forkserver" in multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if has_server else "spawn")
+        context.set_forkserver_preload([__name__])
         self._executor = ProcessPoolExecutor(
             jobs,
-            multiprocessing.get_context("spawn"),
+            context,
             initializer=_start,
             initargs=(codecs, sources, threads),
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from PIL import Image
 
 from compressai_vq.cli.__main__ import main
 from compressai_vq.file_codec import FileCodec
@@ -81,11 +81,12 @@ def codec(weights_file: Path) -> FileCodec:
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
-    """A folder: one photograph at the top, one whole camera file and one image below."""
+    """A folder: one photograph at the top, one JPEG and one image below."""
     folder = tmp_path / "photographs"
     (folder / "more" / "deep").mkdir(parents=True)
     write_picture(folder / "china.png", photograph(64, 96))
-    shutil.copy(PHOTOGRAPHS[1], folder / "more" / "flower.jpg")
+    with Image.open(PHOTOGRAPHS[1]) as image:  # a third of its side: many tests compress it
+        image.reduce(3).save(folder / "more" / "flower.jpg")
     write_picture(folder / "more" / "deep" / "odd.webp", photograph(33, 17, 1))
     (folder / "notes.txt").write_text("not an image, and not named like one")
     return folder

@@ -9,6 +9,8 @@ import torch
 
 from compressai_vq.networks import lite
 
+from ..fixtures import untrained_weights
+
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
@@ -24,4 +26,6 @@ def narrow() -> Iterator[None]:
     """Networks of few channels: the loop is the same, and runs take a fraction of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lite, "WIDTHS", (16, 16, 16))
+        untrained_weights.cache_clear()
         yield
+    untrained_weights.cache_clear()

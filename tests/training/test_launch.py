@@ -27,6 +27,8 @@ from compressai_vq.training.stages import pretrain_model
 from ..fixtures import photograph, untrained_weights
 from ..taming_reference import Reference, one_thread, save_lightning  # noqa: F401
 
+pytestmark = pytest.mark.usefixtures("narrow")
+
 SETTINGS: dict[str, Any] = {
     "steps": 4,
     "batch": 4,
@@ -70,22 +72,29 @@ def _average(runs: Path, stage: str) -> dict[str, torch.Tensor]:
     return torch.load(runs / stage / "state.pt", weights_only=True)["average"]
 
 
-# What torchrun runs, with processes that are copies: each need not import everything anew.
-AGENT = """
+# A worker of torchrun, with the narrow networks of the process that it is compared with.
+WORKER = """
 import sys
+from compressai_vq.cli.__main__ import main
+from compressai_vq.networks import lite
+lite.WIDTHS = (16, 16, 16)
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+# What torchrun runs, with processes that are copies: each need not import everything anew.
+AGENT = f"""{WORKER.split("if")[0]}
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 import compressai_vq.training.launch
-from compressai_vq.cli.__main__ import main
 config = LaunchConfig(
     min_nodes=1, max_nodes=1, nproc_per_node=2, rdzv_backend="c10d",
     rdzv_endpoint="localhost:0", start_method="fork",
 )
-sys.exit(elastic_launch(config, main)(sys.argv[1:]) != {0: 0, 1: 0})
+sys.exit(elastic_launch(config, main)(sys.argv[1:]) != {{0: 0, 1: 0}})
 """
 FORKED = ["-c", AGENT]
 TORCHRUN = [
     "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0",
-    "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", "compressai_vq.cli",
+    "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "worker.py",
 ]  # fmt: skip
 
 
@@ -96,9 +105,12 @@ def test_two_processes_train_as_one(start: list[str], folder: Path, tmp_path: Pa
     config = _config(tmp_path / "config.toml", spread=1.0)
     arguments = ["train", "pretrain", "--data", str(folder), "--validation", str(folder)]
     arguments += ["--config", str(config), "--threads", "1", "--save-every", "2"]
+    (tmp_path / "worker.py").write_text(WORKER)
     command = [sys.executable, *start, *arguments, "--runs", str(tmp_path / "two")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COMPRESSAI_VQ_AUTOLOAD": "0"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=240, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert main([*arguments, "--runs", str(tmp_path / "one")]) == 0
     one, two = (
