@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
-import tempfile
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .errors import CodecError
-
-_UMASK = threading.Lock()  # it can be read only by changing it, for all threads
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -27,12 +24,29 @@ def write_atomically(path: Path, data: bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
-        path = path.resolve()
-        # A short name: the whole one may be as long as names can be.
-        with _beside(path, data, path.name[:16]) as temporary:
-            if path.exists():
-                os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
-            os.replace(temporary, path)
+        write_together({path.resolve(): data})
+    except OSError as error:
+        raise CodecError(f"cannot write {path}: {error.strerror}") from error
+
+
+def write_together(files: dict[Path, bytes]) -> None:
+    """Write files that belong together: the first appears when all are whole on the disk.
+
+    Raises:
+        CodecError: when one cannot be written; what was there before stays, unless it is the
+            moving that fails.
+    """
+    path = Path()
+    try:
+        with contextlib.ExitStack() as inside:
+            whole: dict[Path, Path] = {}
+            for path, data in files.items():
+                # A short name: the whole one may be as long as names can be.
+                whole[path] = inside.enter_context(_beside(path, data, path.name[:16]))
+                if path.exists():
+                    os.chmod(whole[path], stat.S_IMODE(path.stat().st_mode))
+            for path, temporary in whole.items():
+                os.replace(temporary, path)
     except OSError as error:
         raise CodecError(f"cannot write {path}: {error.strerror}") from error
 
@@ -80,25 +94,40 @@ def write_once(path: Path, data: bytes, mark: str) -> bool:
     return True
 
 
-def give_usual_permissions(path: str | Path) -> None:
-    """To a file that ``tempfile.mkstemp`` made, which is private: those of any new file."""
-    with _UMASK:
-        hidden = os.umask(0)
-        os.umask(hidden)
-    os.chmod(path, 0o666 & ~hidden)
+def new_file(folder: Path, prefix: str, suffix: str = "") -> tuple[int, Path]:
+    """Make a file of a name that no other has, and open it to write.
+
+    ``tempfile``'s would be private.  Its permissions are those of any new file, by the process's
+    umask, which is not read: that takes changing it, for all threads.
+
+    Args:
+        folder: which is there.
+        prefix: of the name.
+        suffix: likewise.
+
+    Returns:
+        The open file's number and its path.
+
+    Raises:
+        OSError: when it cannot be made.
+    """
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+    while True:
+        path = folder / f"{prefix}{secrets.token_hex(6)}{suffix}"
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, flags, 0o666), path
 
 
 @contextlib.contextmanager
-def _beside(path: Path, data: bytes, mark: str) -> Iterator[str]:
-    """A file with the data and the usual permissions in the same folder, gone at the end."""
+def _beside(path: Path, data: bytes, mark: str) -> Iterator[Path]:
+    """A file with the data in the same folder, gone at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{mark}.")
+    handle, temporary = new_file(path.parent, f".{mark}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        give_usual_permissions(temporary)
         yield temporary
     finally:
         with contextlib.suppress(FileNotFoundError):

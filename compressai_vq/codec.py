@@ -197,13 +197,17 @@ class VQGANCodec(CompressionModel):
             CodecError: when the prior does not have this codec's rate and codewords.
         """
         check_coding(coding)
-        if prior.sizes.get(self.rate) != self.index_coder.size:
+        if not self.takes_prior(prior):
             raise CodecError(
                 f"the index prior has no quality {self.rate + 1} "
                 f"of {self.index_coder.size} codewords: use the frequencies instead"
             )
         self.prior, self.coding = prior, coding
         return self
+
+    def takes_prior(self, prior: PriorNetwork) -> bool:
+        """Whether a prior has this codec's rate and codewords."""
+        return prior.sizes.get(self.rate) == self.index_coder.size
 
     def write(self, indices: Tensor, coding: str | None = None) -> list[bytes]:
         """Index maps (N, h, w) to N byte strings.

@@ -8,7 +8,7 @@
                1: index prior)
     2 bytes    the first two of the fingerprint of the weights; for coding 1 those of
                SHA-256(fingerprint of the weights, fingerprint of the prior)
-    3-12 bytes width, height and payload length, each as LEB128 without surplus bytes
+    3-10 bytes width, height and payload length, each as LEB128 without surplus bytes
     4 bytes    CRC-32 (zlib's, big-endian) of all the bytes before and after it
                the payload: index map of ceil(height/16) rows, rANS-coded, in raster order
                (``index_coder.py``) or in the prior's (``prior/coder.py``)

@@ -10,8 +10,9 @@ anew, and what is already there is found and kept.  A file is published in one s
 when there is one of its name, so that even two workers with the same block, one of them given
 up for dead, publish each file once.
 
-``OUT/ray-log/RUN/`` has one file of JSON lines for each worker: what it began, published, found
-and failed at.  ``OUT/ray-report.json`` has the last run's sums and the files that failed.
+``OUT/ray-log/RUN/`` has the run's settings and one file of JSON lines for each worker: what it
+began, published, found and failed at.  A file that an earlier run published with other settings
+is not kept, but an error.  ``OUT/ray-report.json`` has the last run's sums and what failed.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from .errors import CodecError
 from .pipeline import Outcome
 
 PUBLISHED, KEPT, FAILED, BEGUN = "published", "kept", "failed", "begun"
-REPORT, LOGS = "ray-report.json", "ray-log"
+REPORT, LOGS, SETTINGS = "ray-report.json", "ray-log", "settings.json"
 
 _ATTEMPTS = 3  # files that end their workers shall not do so for ever
 _FILES_A_BLOCK = 16  # at most; what a killed worker's successor looks through
@@ -65,6 +66,8 @@ class Corpus:
         output: the folder that all targets are in.
         make_coder: called by each worker; it travels there by pickle.
         expected: errors that end one file, not the run.
+        settings: what files are made with beside what ``Coder.check_finished`` sees in them, fit
+            for JSON.
         address: of the cluster; by default ``$RAY_ADDRESS``, one that runs on this machine, or
             one of this machine alone that is started.
         workers: at most so many; by default one for each of the cluster's cores.
@@ -76,6 +79,7 @@ class Corpus:
         output: Path,
         make_coder: Callable[[], Coder],
         expected: tuple[type[Exception], ...],
+        settings: dict[str, Any] | None = None,
         address: str | None = None,
         workers: int | None = None,
         gpu: bool = False,
@@ -83,6 +87,7 @@ class Corpus:
         self._output = output
         self._make_coder = make_coder
         self._expected = expected
+        self._settings = settings or {}
         self._address = address
         self._workers = workers
         self._gpu = gpu
@@ -126,6 +131,7 @@ class Corpus:
     def _make_folder(self) -> None:
         try:
             self.log.mkdir(parents=True)
+            (self.log / SETTINGS).write_text(json.dumps(self._settings))
         except OSError as error:
             raise CodecError(f"cannot write to {self._output}: {error.strerror}") from error
 
@@ -184,6 +190,7 @@ class Worker:
         # Blocks are given anew only to workers made after another one's end, so that it is
         # enough to look once.
         self._fatal = _unfinished(log)
+        self._otherwise = _published_otherwise(log)
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}.jsonl"
         self._log = (log / name).open("ab", buffering=0)
 
@@ -226,6 +233,8 @@ class Worker:
         except OSError as error:
             raise CodecError(f"{target}: {error.strerror}") from error
         try:
+            if (difference := self._otherwise.get(str(target))) is not None:
+                raise CodecError(difference)
             self._coder.check_finished(data)
         except CodecError as error:
             raise CodecError(
@@ -257,6 +266,26 @@ def _unfinished(log: Path) -> collections.Counter[str]:
         if entry["event"] in (PUBLISHED, KEPT, FAILED):
             open_[entry["target"]] = 0
     return open_
+
+
+def _published_otherwise(log: Path) -> dict[str, str]:
+    """Targets that earlier runs published with other settings, and with which."""
+    runs = sorted(path.parent for path in log.parent.glob(f"*/{SETTINGS}"))
+    settings: dict[Path, dict[str, Any]] = {}
+    for run in runs:
+        with contextlib.suppress(ValueError):  # of a run that was ended there
+            settings[run] = json.loads((run / SETTINGS).read_text())
+    ours = settings.get(log)
+    if ours is None or all(each == ours for each in settings.values()):
+        return {}  # mostly: there may be millions of entries to go through
+    found: dict[str, str] = {}
+    for run, theirs in settings.items():
+        names = sorted(k for k in {*ours, *theirs} if ours.get(k) != theirs.get(k))
+        told = ", ".join(f"{k} was {theirs.get(k)}, is {ours.get(k)}" for k in names)
+        for entry in events(run):
+            if entry["event"] == PUBLISHED:
+                found[entry["target"]] = told
+    return {target: told for target, told in found.items() if told}
 
 
 def _outcome(job: Job, row: dict[str, Any]) -> Outcome[Job, dict[str, Any]]:

@@ -6,14 +6,13 @@ import contextlib
 import hashlib
 import http.client
 import os
-import tempfile
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
 
-from .atomic_file import give_usual_permissions, write_atomically
+from .atomic_file import new_file, write_atomically
 from .errors import CodecError
 
 _CHUNK = 1 << 20
@@ -51,11 +50,10 @@ def fetch_once(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A name of its own: two processes may be downloading at once.
-        handle, part = tempfile.mkstemp(".part", f"{path.name}.", path.parent)
+        handle, part = new_file(path.parent, f"{path.name}.", ".part")
         digest = _download(url, handle, progress, timeout)
-        validate(Path(part))
+        validate(part)
         _check(f"what {url} gives", digest, record)
-        give_usual_permissions(part)
         os.replace(part, path)
     except (OSError, http.client.HTTPException, ValueError) as error:
         if isinstance(error, CodecError):
@@ -95,7 +93,7 @@ def _check(subject: str, digest: str, record: Path) -> None:
     if not record.exists():
         write_atomically(record, f"{digest}\n".encode())
         return
-    expected = record.read_text().strip()
+    expected = record.read_text(errors="replace").strip()
     if digest != expected:
         raise CodecError(
             f"{subject} has SHA-256 {digest}, not {expected} as at the first download; "

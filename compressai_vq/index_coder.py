@@ -162,6 +162,20 @@ class IndexCoder(EntropyModel):
         indices = torch.from_numpy(np.array(maps, np.int64))
         return indices.to(self._quantized_cdf.device).view(-1, *shape)
 
+    def fewest_bytes(self, count: int) -> int:
+        """No stream of so many indices is shorter: what the likeliest ones take.
+
+        Raises:
+            ValueError: before :meth:`update` was called.
+        """
+        self._check_cdf_size()
+        likeliest = (self._quantized_cdf[:, 1:] - self._quantized_cdf[:, :-1]).amax(1).tolist()
+        bits = PRECISION - math.log2(likeliest[0])
+        if self.low_bits:
+            bits += PRECISION - math.log2(max(likeliest[1:]))
+        # The coder's divisions round down, by less than 2 ** -15 of its state.
+        return int(count * max(bits - 2**-12, 0) / 8)
+
     def _tables(self) -> tuple[list[list[int]], list[int], list[int]]:
         """What the coder takes, with the filler's CDF as the last."""
         return (
@@ -186,6 +200,8 @@ class IndexCoder(EntropyModel):
 
         if len(string) < 8 or len(string) % 4:
             raise CodecError(f"index stream of {len(string)} bytes is damaged")
+        if len(string) < self.fewest_bytes(count):
+            raise CodecError(f"index stream of {len(string)} bytes is too short for {count}")
         decoder = ans.RansDecoder()
         # The coder does not check bounds.  No symbol takes more than one 32-bit word, so
         # with this much behind it no stream can lead it past the end.

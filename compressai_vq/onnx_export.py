@@ -10,7 +10,8 @@
                         powers_of_two        int32, floor(2 ** (30 - i / 256)): the prior's weights
                         metadata, as JSON: format, architecture, fingerprint (the one that
                         compressed images carry), prior (the joint fingerprint of images
-                        coded by it, or none), margin, max_pixels
+                        coded by it, or none), margin, max_pixels, checksums (the other
+                        files' CRC-32)
     prior.safetensors   the index prior's own file, when there is one
 
 H and W are multiples of 16, N, H and W are free, and ``rate`` is a scalar, quality - 1: one pair
@@ -27,6 +28,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from .atomic_file import write_atomically
+from .atomic_file import write_together
 from .codec import VQGANCodec
 from .errors import CodecError
 from .frequencies import PRECISION
@@ -45,7 +47,7 @@ from .prior.distribution import weights_of
 from .prior.fixed_point import LOGIT_BITS
 from .prior.prior_weights import PriorWeights
 
-FORMAT = 2  # 1: without the decoder's corner
+FORMAT = 3  # 1: without the decoder's corner; 2: without checksums
 METADATA = "compressai_vq_onnx"
 ARCHITECTURE = "mao2024-vqgan-lite"
 
@@ -88,14 +90,14 @@ def export_onnx(
     contents = {
         "encoder.onnx": encoder_model(weights),
         "decoder.onnx": decoder_model(weights),
-        "codec.safetensors": _tables(weights, codecs, loaded),
     }
     if prior is not None:
         contents["prior.safetensors"] = prior.read_bytes()
     elif (folder / "prior.safetensors").exists():
         raise CodecError(f"{folder} holds another export's index prior: remove it first")
-    for name, data in contents.items():
-        write_atomically(folder / name, data)
+    checksums = {name: zlib.crc32(data) for name, data in contents.items()}
+    contents["codec.safetensors"] = _tables(weights, codecs, loaded, checksums)
+    write_together({folder / name: data for name, data in contents.items()})
     return [folder / name for name in contents]
 
 
@@ -168,7 +170,10 @@ def _depth(weights: LadderWeights, stage: str) -> int:
 
 
 def _tables(
-    weights: LadderWeights, codecs: dict[int, VQGANCodec], prior: PriorWeights | None
+    weights: LadderWeights,
+    codecs: dict[int, VQGANCodec],
+    prior: PriorWeights | None,
+    checksums: dict[str, int],
 ) -> bytes:
     below = torch.arange((_LARGEST_WEIGHT_BITS << LOGIT_BITS) + 1)
     tensors = {"powers_of_two": weights_of(-below[None].float())[0].to(torch.int32)}
@@ -183,6 +188,7 @@ def _tables(
         "prior": None if prior is None else prior.joint_fingerprint.hex(),
         "margin": decoder_margin(weights),
         "max_pixels": next(iter(codecs.values())).max_pixels,
+        "checksums": checksums,
     }
     return safetensors.torch.save(tensors, {METADATA: json.dumps(facts, sort_keys=True)})
 

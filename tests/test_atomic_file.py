@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from compressai_vq.atomic_file import write_atomically, write_once
+from compressai_vq.atomic_file import write_atomically, write_once, write_together
 from compressai_vq.errors import CodecError
 
 
@@ -25,8 +25,10 @@ def test_writes_and_overwrites(tmp_path: Path) -> None:
 def test_permissions_are_those_of_any_new_file(tmp_path: Path, mask: int, expected: int) -> None:
     before = os.umask(mask)
     try:
-        write_atomically(tmp_path / "a.bin", b"data")
-        assert os.umask(mask) == mask
+        with pytest.MonkeyPatch.context() as patch:
+            # Changed for a moment, it would be so for folders that other threads make.
+            patch.setattr(os, "umask", None)
+            write_atomically(tmp_path / "a.bin", b"data")
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == expected
@@ -133,3 +135,24 @@ def test_writing_once_failures_are_one_line_and_leave_nothing(
     with pytest.raises(CodecError, match=r"cannot write .*a\.cvq: No space left on device"):
         write_once(tmp_path / "a.cvq", b"data", "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_files_that_belong_together_none_is_written_when_one_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / name for name in "abc"]
+    write_together(dict.fromkeys(paths[:2], b"old"))
+    synced, calls = os.fsync, iter(range(3))
+
+    def third_fails(file: int) -> None:
+        if next(calls) == 2:
+            raise OSError(28, "No space left on device")
+        synced(file)
+
+    monkeypatch.setattr(os, "fsync", third_fails)
+    with pytest.raises(CodecError, match=r"cannot write .*c: No space left on device"):
+        write_together(dict.fromkeys(paths, b"new"))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "a": b"old",
+        "b": b"old",
+    }

@@ -69,13 +69,15 @@ class FakeRay:
 def on_fake_ray(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
     """Does jobs with a corpus, without Ray."""
 
-    def compress(out: Path, jobs: list[tuple[Path, Path]], again: bool = False) -> list[Any]:
+    def compress(
+        out: Path, jobs: list[tuple[Path, Path]], again: bool = False, **settings: int
+    ) -> list[Any]:
         @contextmanager
         def ray(address: str | None) -> Iterator[FakeRay]:
             yield FakeRay(again)
 
         monkeypatch.setattr(module, "_ray", ray)
-        return list(Corpus(out, Copying, EXPECTED).compress(jobs))
+        return list(Corpus(out, Copying, EXPECTED, settings).compress(jobs))
 
     return compress
 
@@ -142,6 +144,28 @@ def test_what_is_there_is_kept(tmp_path: Path, on_fake_ray: Callable[..., list[A
     assert str(jobs[8][1]) in str(outcomes[8].error)
     assert {path: stamps(out)[path] for path in before} == before
     assert jobs[7][1].read_bytes() == b"other"
+
+
+def test_what_was_written_with_other_settings_is_not_kept(
+    tmp_path: Path, on_fake_ray: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, out = make_jobs(tmp_path, 4), tmp_path / "out"
+    names = iter(f"20261128-00000{n}-abcdef" for n in range(9))
+    monkeypatch.setattr(module.time, "strftime", lambda *_: next(names))  # runs of one second
+    on_fake_ray(out, jobs[:2], refine=4)
+    on_fake_ray(out, jobs[2:3], refine=8)  # other files: no matter
+    before = stamps(out)
+    outcomes = on_fake_ray(out, jobs, refine=8)
+    for outcome in outcomes[:2]:
+        assert "exists and would be written otherwise (refine was 4, is 8)" in str(outcome.error)
+    assert [outcome.result["status"] for outcome in outcomes[2:]] == [KEPT, PUBLISHED]
+    # Made anew with these settings, they are as any others.
+    jobs[0][1].unlink()
+    assert on_fake_ray(out, jobs[:1], refine=8)[0].result["status"] == PUBLISHED
+    assert on_fake_ray(out, jobs[:1], refine=8)[0].result["status"] == KEPT
+    assert on_fake_ray(out, jobs[:2], refine=4)[1].result["status"] == KEPT
+    kept = [jobs[n][1] for n in (1, 2)]
+    assert {path: stamps(out)[path] for path in kept} == {path: before[path] for path in kept}
 
 
 def test_a_file_that_ends_its_workers_is_given_up(tmp_path: Path) -> None:

@@ -314,3 +314,28 @@ def test_training_fits_the_frequencies_to_what_is_seen() -> None:
     coder(indices).log2().sum().backward()
     assert coder.quantiles.grad is not None
     assert coder.quantiles.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999999])
+@pytest.mark.parametrize("size", [2, 8, 2048, 5000])
+def test_no_stream_is_shorter_than_the_likeliest_indices(size: int, share: float) -> None:
+    coder = IndexCoder(size).eval()
+    counts = torch.full((size,), 1e6 * (1 - share) / size)
+    counts[size // 2] += 1e6 * share
+    coder.set_counts(counts)
+    likeliest = int(coder.probabilities.argmax())
+    for count in (1, 3, 100, 40_000):
+        (string,) = coder.compress(torch.full((1, 1, count), likeliest))
+        fewest = coder.fewest_bytes(count)
+        assert fewest <= len(string)
+        assert coder.decompress([string], (1, count)).shape == (1, 1, count)
+        if size == 2048 and share == 0:  # all alike: 11 bits each, and the state's
+            assert fewest >= 0.999 * 11 * count / 8 - 1 and len(string) <= 11 * count / 8 + 12
+
+
+def test_a_stream_that_is_too_short_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    coder = shared_coder(2048)
+    (string,) = coder.compress(typical_map(2048, 10, 10))
+    monkeypatch.setattr("compressai.ans.RansDecoder", None)
+    with pytest.raises(CodecError, match="too short for 1000000"):
+        coder.decompress([string], (1000, 1000))

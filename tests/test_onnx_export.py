@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ def test_command(
     command = ["export-onnx", "-o", str(folder), "--weights", str(weights)]
     assert main([*command, "--prior", str(prior), "-q", "2,9"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    names = [*FILES, "prior.safetensors"]
+    names = [*FILES[:2], "prior.safetensors", FILES[2]]
     assert lines == [f"{folder / n}: {(folder / n).stat().st_size} bytes" for n in names]
     assert sorted(p.name for p in folder.iterdir()) == sorted(names)
     assert (folder / "prior.safetensors").read_bytes() == prior.read_bytes()
@@ -187,12 +188,17 @@ def test_command(
         facts = json.loads(file.metadata()[onnx_export.METADATA])
     loaded = LadderWeights.load(weights)
     assert facts == {
-        "format": 2,
+        "format": 3,
         "architecture": "mao2024-vqgan-lite",
         "fingerprint": loaded.fingerprint.hex(),
         "prior": PriorWeights.load(prior).joint_fingerprint.hex(),
         "margin": 16,
         "max_pixels": loaded.codec(2).max_pixels,
+        "checksums": {
+            name: zlib.crc32((folder / name).read_bytes())
+            for name in names
+            if name != "codec.safetensors"
+        },
     }
     tables = safetensors.numpy.load_file(folder / "codec.safetensors")
     assert sorted(tables) == [

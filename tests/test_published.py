@@ -148,6 +148,9 @@ def test_changed_files_are_refused(server: Server, cache: Path) -> None:
         published_weights(progress=False, url=server.url)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    (cache / RECORD).write_bytes(b"\xff\xfe")
+    with pytest.raises(CodecError, match=f"delete .*{RECORD}"):
+        published_weights(progress=False, url=server.url)
 
     path.unlink()
     state = Reference(64).state_dict()

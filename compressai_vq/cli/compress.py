@@ -43,7 +43,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--ray", nargs="?", const="", metavar="ADDRESS",
         help="spread the work over a Ray cluster, at ADDRESS or the one at hand; existing files "
-        "in OUT, a folder that all machines see, are kept",
+        "in OUT, a folder that all machines see, are kept; what an earlier such run wrote with "
+        "other settings is an error",
     )  # fmt: skip
     parser.set_defaults(run=run)
 
@@ -98,6 +99,15 @@ class Compressor:
         self.codec = file_codec(arguments)
         self._quality = arguments.quality or self.codec.weights.qualities[-1]
         self._max_bytes, self._max_bpp = arguments.target_bytes, arguments.target_bpp
+        limited = (self._max_bytes, self._max_bpp) != (None, None)
+        refinement = self.codec.refinement
+        self.settings: dict[str, Any] = {
+            "quality": None if limited else self._quality,
+            "target_bytes": self._max_bytes,
+            "target_bpp": self._max_bpp,
+            "refine": 0 if refinement is None else refinement.steps,
+        }
+        """What files are made with; their contents do not tell all of it."""
 
     def compress(self, picture: Tensor) -> bytes:
         """A picture, uint8 (3, H, W), to the contents of a file.
@@ -163,7 +173,7 @@ def _run_on_ray(planned: list[jobs.Job], arguments: argparse.Namespace) -> int:
         raise CodecError("--ray keeps what is there: remove those files instead of --force")
     if planned[0].target == arguments.output:
         raise CodecError(f"--ray needs a folder to write to, and {arguments.output} is not one")
-    Compressor(arguments)  # what is wrong with them shows before anything is started
+    compressor = Compressor(arguments)  # what is wrong shows before anything is started
     # Workers have working folders of their own.
     absolute = {k: v.absolute() if isinstance(v, Path) else v for k, v in vars(arguments).items()}
     del absolute["run"]
@@ -172,6 +182,7 @@ def _run_on_ray(planned: list[jobs.Job], arguments: argparse.Namespace) -> int:
         arguments.output.absolute(),
         functools.partial(Compressor, asked),
         jobs.EXPECTED,
+        compressor.settings,
         address=arguments.ray or None,
         workers=arguments.jobs,
         gpu=arguments.device.startswith("cuda"),

@@ -13,6 +13,8 @@ from .decompress import read_container
 from .packetize import ENDING
 from .weights import file_codec
 
+_LONGEST = 1 << 22  # bytes of a packet; one of the whole largest image has about two MiB at most
+
 
 def add_parser(commands: Any) -> None:
     """Add the command's arguments."""
@@ -32,14 +34,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Write one picture."""
     received.check_outputs(arguments)
     paths = jobs.find(arguments.packets, (ENDING,))
-    packets = [read_container(path) for path in paths]
+    quick_start.import_compressai()
+    packets = [_packet(path) for path in paths]
     codec = file_codec(arguments, _architecture(packets))
     return received.write(packets, arguments, codec, lambda at: str(paths[at]))
 
 
+def _packet(path: Path) -> bytes:
+    """What a file has; of what is no packet just enough to see that."""
+    from ..transport.packet import MAGIC
+
+    data = read_container(path, _LONGEST)
+    return data if data.startswith(MAGIC) else data[: len(MAGIC)]
+
+
 def _architecture(packets: list[bytes]) -> str | None:
     """That of the image that has the most packets; None when none is whole."""
-    quick_start.import_compressai()
     from ..transport.packet import ImageFacts, Packet
 
     numbers: dict[ImageFacts, set[int]] = {}

@@ -45,8 +45,8 @@ def add_packet_arguments(parser: argparse.ArgumentParser) -> None:
     jobs.add_weights_arguments(parser)
 
 
-def packets_of(arguments: argparse.Namespace) -> list[bytes]:
-    """The packets of the input.
+def packets_of(arguments: argparse.Namespace) -> tuple[list[bytes], int]:
+    """The packets of the input, and how many bytes it has.
 
     Raises:
         CodecError: when it cannot be read or cannot be split so.
@@ -56,7 +56,7 @@ def packets_of(arguments: argparse.Namespace) -> list[bytes]:
         codec = file_codec(arguments, Container.from_bytes(data).architecture)
         from ..transport.packets import packetize
 
-        return packetize(data, codec, arguments.mtu, arguments.packets)
+        return packetize(data, codec, arguments.mtu, arguments.packets), len(data)
     except CodecError as error:
         raise CodecError(f"{arguments.input}: {error}") from error
 
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CodecError("packets are named by the file's name: write standard input to one first")
     if folder.exists() and not folder.is_dir():
         raise CodecError(f"{folder} is a file; packets need a folder")
-    packets = packets_of(arguments)
+    packets, length = packets_of(arguments)
     digits = len(str(len(packets) - 1))
     stem = arguments.input.stem
     targets = [folder / f"{stem}-{n:0{digits}}{ENDING}" for n in range(len(packets))]
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         "packets": len(packets),
         "bytes": sum(sizes),
         "largest": max(sizes),
-        "overhead_bytes": sum(sizes) - arguments.input.stat().st_size,
+        "overhead_bytes": sum(sizes) - length,
     }
     if arguments.json:
         print(json.dumps(facts, indent=2))

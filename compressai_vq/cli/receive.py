@@ -37,10 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
             raise CodecError(f"--{name} must be above 0 and finite")
     received.check_outputs(arguments)
     codec = file_codec(arguments)
-    from ..transport.restoring import checked_fill
+    from ..transport.restoring import check_fill
     from ..transport.udp import open_socket, parse_address, receive
 
-    checked_fill(arguments.fill, codec)
+    check_fill(arguments.fill, codec)
     with open_socket(parse_address(arguments.address)) as opened:
         host, port = opened.getsockname()[:2]
         print(f"receiving at {host}:{port}", file=sys.stderr, flush=True)

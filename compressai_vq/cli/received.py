@@ -89,10 +89,10 @@ def write(
         CodecError: when no picture can be made, or written.
     """
     from ..transport.assembly import assemble
-    from ..transport.restoring import checked_fill, restore
+    from ..transport.restoring import check_fill, restore
 
-    fill = checked_fill(arguments.fill, codec)
-    received = restore(assemble(packets, codec), codec, fill)
+    check_fill(arguments.fill, codec)
+    received = restore(assemble(packets, codec), codec, arguments.fill)
     for rejection in received.rejected:
         print(f"warning: {name(rejection.at)}: {rejection.reason}", file=sys.stderr)
     write_picture(arguments.output, received.picture)  # first: it cannot be sent again

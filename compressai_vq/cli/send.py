@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     address = parse_address(arguments.address)
     if arguments.mtu > LONGEST_DATAGRAM:
         raise CodecError(f"--mtu: a UDP datagram has at most {LONGEST_DATAGRAM} bytes")
-    packets = packets_of(arguments)
+    packets, _ = packets_of(arguments)
     send(packets, address, arguments.pause)
     total = sum(map(len, packets))
     if arguments.json:

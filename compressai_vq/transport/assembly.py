@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from ..file_codec import FileCodec
 from .interleaving import packet_numbers, split_positions
 from .packet import ImageFacts, Packet
 
+_MOST_IN_VAIN = 1 << 24  # positions, 32 times the largest image's: seconds
+
 
 @dataclass(frozen=True)
 class Rejected:
@@ -22,6 +24,13 @@ class Rejected:
 
     at: int  # its place among the packets that were given, from 0
     reason: str  # one line
+
+
+@dataclass
+class _Patience:
+    """How many positions may yet be decoded in vain."""
+
+    positions: int = field(default_factory=lambda: _MOST_IN_VAIN)
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,9 @@ def assemble(packets: Iterable[bytes], codec: FileCodec) -> Assembled:
     """Put together what arrived, in whatever order, how often and how damaged.
 
     Packets of several images may be among them: the image that has the most packets is taken
-    and the others' are rejected.  Duplicates are no reason for rejection.
+    and the others' are rejected.  Duplicates are no reason for rejection.  Of packets with the
+    right checksum that do not decode, which damage does not make, so many are tried as take
+    seconds; what is left then is rejected unread.
 
     Args:
         packets: what arrived; each is whole or damaged, or something else altogether.
@@ -52,6 +63,7 @@ def assemble(packets: Iterable[bytes], codec: FileCodec) -> Assembled:
     rejected: list[Rejected] = []
     images: dict[ImageFacts, dict[int, list[tuple[int, Packet]]]] = {}
     total = 0
+    patience = _Patience()
     for at, data in enumerate(packets):
         total += 1
         try:
@@ -63,7 +75,7 @@ def assemble(packets: Iterable[bytes], codec: FileCodec) -> Assembled:
         images.setdefault(packet.facts, {}).setdefault(packet.number, []).append((at, packet))
     # Not which came first: the order of arrival must not decide what is shown.
     for facts in sorted(images, key=lambda facts: (-len(images[facts]), facts)):
-        found = _read(facts, images.pop(facts), codec, rejected)
+        found = _read(facts, images.pop(facts), codec, rejected, patience)
         if found is None:
             continue
         indices, lost, used = found
@@ -99,6 +111,7 @@ def _read(
     packets: dict[int, list[tuple[int, Packet]]],
     codec: FileCodec,
     rejected: list[Rejected],
+    patience: _Patience,
 ) -> tuple[Tensor, Tensor, int] | None:
     """Indices, what is lost, and how many packets were used; None when none could be."""
     parts = split_positions(*facts.shape, facts.count)
@@ -115,8 +128,11 @@ def _read(
             if chosen is not None:
                 rejected.append(Rejected(at, "contradicts another packet of its number"))
                 continue
+            if patience.positions <= 0:
+                rejected.append(Rejected(at, "not read: too many packets before it were forged"))
+                continue
             try:
-                found = _decode(packet, len(parts[number]), codec)
+                found = _decode(packet, len(parts[number]), codec, patience)
             except CodecError as error:
                 rejected.append(Rejected(at, str(error)))
                 continue
@@ -129,8 +145,13 @@ def _read(
     return indices.view(rows, columns), lost.view(rows, columns), used
 
 
-def _decode(packet: Packet, count: int, codec: FileCodec) -> Tensor:
+def _decode(packet: Packet, count: int, codec: FileCodec, patience: _Patience) -> Tensor:
     if not count:
         raise CodecError(f"packet {packet.number + 1} of such an image would carry nothing")
     model = codec.codec(packet.facts.quality)
-    return model.read([packet.payload], (1, count), FREQUENCIES).flatten()
+    try:
+        return model.read([packet.payload], (1, count), FREQUENCIES).flatten()
+    except CodecError:
+        if len(packet.payload) >= model.index_coder.fewest_bytes(count):  # else at no cost
+            patience.positions -= count
+        raise

@@ -7,7 +7,7 @@
     1 byte     quality (high 4 bits), 0 (low 4 bits)
     2 bytes    the first two of the fingerprint of the weights
     4 bytes    image id: the first four of SHA-256 over the facts above and the index map
-    4-12 bytes width, height, packet number, number of packets, each as LEB128 without surplus
+    4-11 bytes width, height, packet number, number of packets, each as LEB128 without surplus
     4 bytes    CRC-32 (zlib's, big-endian) of all the bytes before and after it
                the packet's indices in raster order, rANS-coded with the learned frequencies
 

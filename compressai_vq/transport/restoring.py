@@ -46,40 +46,48 @@ def depacketize(packets: Iterable[bytes], codec: FileCodec, fill: str | None = N
         packets: in any order, any of them missing, repeated, damaged or of something else.
         codec: of the weights that the image was made with.
         fill: how what is lost is guessed, one of ``FILLS``; by default by the prior when
-            there is one, else by the nearest index.
+            there is one of the image's quality, else by the nearest index.
 
     Raises:
         CodecError: when no packet can be used, or the fill is unknown or needs a prior that
-            is not there.
+            is not there or has not the image's quality.
     """
-    chosen = checked_fill(fill, codec)
-    return restore(assemble(packets, codec), codec, chosen)
+    check_fill(fill, codec)
+    return restore(assemble(packets, codec), codec, fill)
 
 
-def checked_fill(fill: str | None, codec: FileCodec) -> str:
-    """The fill to use.
+def check_fill(fill: str | None, codec: FileCodec) -> None:
+    """Make sure, before any packet is waited for, that a fill can be used.
 
     Raises:
-        CodecError: as :func:`depacketize`, before any packet is waited for.
+        CodecError: when it is unknown, or needs a prior and there is none.
     """
-    if fill is None:
-        return "nearest" if codec.prior is None else "prior"
-    if fill not in FILLS:
+    if fill is not None and fill not in FILLS:
         raise CodecError(f"unknown fill {fill}; known: {', '.join(FILLS)}")
     if fill == "prior" and codec.prior is None:
         raise CodecError(
             "there is no index prior for these weights: give one with --prior FILE, "
             "or use --fill nearest"
         )
-    return fill
 
 
-def restore(assembled: Assembled, codec: FileCodec, fill: str) -> Received:
-    """Fill the gaps of an index map and paint it; see :func:`depacketize`."""
+def restore(assembled: Assembled, codec: FileCodec, fill: str | None = None) -> Received:
+    """Fill the gaps of an index map and paint it; see :func:`depacketize`.
+
+    Raises:
+        CodecError: when the prior is asked for and has not the image's quality.
+    """
     facts, lost = assembled.facts, assembled.lost
     model = codec.codec(facts.quality)
-    if fill == "prior" and model.prior is None and codec.prior is not None:
-        model.use_prior(codec.prior.network.to(codec.device), FREQUENCIES)
+    prior = None if codec.prior is None else codec.prior.network
+    if prior is not None and not model.takes_prior(prior):
+        prior = None
+    fill = fill or ("nearest" if prior is None else "prior")
+    if fill == "prior":
+        if prior is None:
+            raise CodecError(f"no index prior has quality {facts.quality}: use --fill nearest")
+        if model.prior is None:
+            model.use_prior(prior.to(codec.device), FREQUENCIES)
     latents, confidence = FILLS[fill](assembled.indices, lost, model)
     picture = model.paint_latents(latents.to(codec.device), facts.height, facts.width)
     return Received(

@@ -32,7 +32,8 @@ def parse_address(text: str) -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host:
         raise CodecError(f"{text}: write an IPv6 address as [address]:port")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+    digits = port.isascii() and port.isdigit() and len(port) <= 5
+    if not (colon and digits and int(port) <= 65535):
         raise CodecError(f"{text} is no address: write host:port")
     return host, int(port)
 
@@ -104,6 +105,7 @@ def receive(
     :func:`assemble` takes: single packets that claim to be of others cost next to nothing.
     """
     kept: list[bytes] = []
+    copies: set[bytes] = set()
     numbers: dict[ImageFacts, set[int]] = {}
     most = usable = unusable = size = 0
     reason = ""
@@ -123,10 +125,12 @@ def receive(
             if unusable <= _MOST_UNUSABLE:
                 kept.append(data)
             continue
-        if usable == _MOST_USABLE or size + len(data) > _MOST_BYTES:
+        # What comes again takes no room from what is yet to come.
+        if data in copies or usable == _MOST_USABLE or size + len(data) > _MOST_BYTES:
             continue
         usable, size = usable + 1, size + len(data)
         kept.append(data)
+        copies.add(data)
         seen = numbers.setdefault(packet.facts, set())
         if packet.number in seen:
             continue
@@ -157,5 +161,6 @@ def _resolve(address: tuple[str, int], passive: bool = False) -> tuple[int, tupl
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CodecError(f"{host}: no such host: {reason}") from None
-    family, _, _, _, where = found[0]
+    # Of a name with both, IPv4: that is what a receiver without a host listens at.
+    family, _, _, _, where = min(found, key=lambda each: each[0] != socket.AF_INET)
     return family, where  # type: ignore[return-value]

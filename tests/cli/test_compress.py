@@ -4,10 +4,12 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
+from compressai_vq import refinement
 from compressai_vq.cli.__main__ import parser
 from compressai_vq.cli.compress import Compressor
 from compressai_vq.container import Container
@@ -297,6 +299,23 @@ def test_what_a_corpus_keeps_is_what_would_be_written_now(
     ):
         with pytest.raises(CodecError, match=words):
             check(wrong, *options)
+
+
+def test_settings_are_the_same_however_they_are_said(
+    weights_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def settings(*options: str) -> dict[str, object]:
+        command = ["compress", "in", "-o", "out", "--weights", str(weights_file), *options]
+        return Compressor(parser("compress").parse_args(command)).settings
+
+    nothing = {"target_bytes": None, "target_bpp": None, "refine": 0}
+    assert settings() == settings("-q", "9") == {"quality": 9, **nothing}
+    assert settings("--target-bytes", "80") == {**nothing, "quality": None, "target_bytes": 80}
+    assert settings("--target-bpp", "0.1") != settings("--target-bpp", "0.2")
+    # Without the metrics' networks, which would be fetched.
+    monkeypatch.setattr(refinement, "Refinement", lambda steps, _: SimpleNamespace(steps=steps))
+    for options, steps in ((("--refine",), STEPS), (("--refine", "4"), 4)):
+        assert settings(*options) == {"quality": 9, **nothing, "refine": steps}
 
 
 @pytest.mark.parametrize("way", ["compress", "decompress"])

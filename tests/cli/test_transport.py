@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from pathlib import Path
 
@@ -200,3 +201,35 @@ def test_the_picture_comes_first(
     outputs = ("-o", tmp_path / "a.png", "--mask", tmp_path / "b.png")
     assert run("depacketize", packets, *outputs, "--weights", weights_file).code == 2
     assert written == ["a.png"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_pipe_has_a_length_too(
+    run: Run, image: Path, packets: Path, weights_file: Path, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe.cvq"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(image.read_bytes(),))
+    writer.start()
+    arguments = ("--mtu", 100, "--packets", 6, "--weights", weights_file, "--json")
+    result = run("packetize", pipe, "-o", tmp_path / "piped", *arguments)
+    writer.join()
+    assert result.code == 0
+    sizes = [path.stat().st_size for path in packets.iterdir()]
+    assert result.json["overhead_bytes"] == sum(sizes) - image.stat().st_size
+
+
+def test_what_is_no_packet_is_not_kept_in_memory(
+    run: Run, packets: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (packets / "junk.cvp").write_bytes(bytes(1 << 20))
+    seen: list[int] = []
+    monkeypatch.setattr(
+        "compressai_vq.cli.depacketize._architecture",
+        lambda found: seen.extend(map(len, found)),
+    )
+    arguments = ("-o", tmp_path / "back.png", "--weights", weights_file)
+    result = run("depacketize", packets, *arguments)
+    assert result.code == 0
+    assert result.err == f"warning: {packets / 'junk.cvp'}: not a packet\n"
+    assert max(seen) < 200

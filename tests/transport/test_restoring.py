@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from compressai_vq.container import Container
 from compressai_vq.errors import CodecError
+from compressai_vq.file_codec import FileCodec
+from compressai_vq.prior.prior_weights import PriorWeights
+from compressai_vq.transport import assembly
 from compressai_vq.transport.assembly import assemble
 from compressai_vq.transport.fills import FILLS
 from compressai_vq.transport.packet import ImageFacts, Packet
@@ -17,6 +20,7 @@ from compressai_vq.transport.packets import packetize
 from compressai_vq.transport.restoring import depacketize
 
 from ..fixtures import photograph, properties, untrained_codec
+from ..prior.made_up import made_up_network
 from ..taming_reference import one_thread  # noqa: F401
 from .made_up import example_file, prior_codec
 
@@ -174,7 +178,7 @@ def test_forged_packets_with_checksums_that_fit() -> None:
 
 
 def test_a_packet_that_can_carry_nothing() -> None:
-    # Of a 3x1 map in three packets this one holds no position.
+    # Of a map of 4x1 positions in four packets one holds none.
     tall = example_file(3, 64, 1)
     numbers = {Packet.from_bytes(p).number for p in packetize(tall, CODEC, at_least=4)}
     missing = set(range(4)) - numbers
@@ -183,6 +187,31 @@ def test_a_packet_that_can_carry_nothing() -> None:
         with pytest.raises(CodecError, match="would carry nothing"):
             assemble([Packet(facts, number, bytes(8)).to_bytes()], CODEC)
     assert missing
+
+
+def test_forgeries_take_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    length = len(Packet.from_bytes(packets()[2]).payload)
+    flood = [forged(2, bytes([n + 1]) + bytes(length - 1)) for n in range(30)]
+    whole = [*flood, packets()[1]]
+    monkeypatch.setattr(assembly, "_MOST_IN_VAIN", 90)  # positions; a packet has 8 or 9 of 70
+    assembled = assemble(whole, CODEC)
+    assert assembled.used == 1
+    reasons = [rejection.reason for rejection in assembled.rejected]
+    unread = [reason for reason in reasons if "too many packets before it were forged" in reason]
+    assert len(reasons) == 30 and 18 <= len(unread) <= 20
+    # What is too short for its positions is seen so at once, and costs nothing.
+    short = [forged(n, bytes([at, *bytes(7)]), 2) for at in range(30) for n in (0, 1)]
+    assembled = assemble([*short, packets()[1]], CODEC)
+    assert assembled.used == 1 and assembled.facts.count == COUNT
+
+
+def test_a_prior_without_the_images_quality() -> None:
+    other = PriorWeights(made_up_network((0, 8)), CODEC.weights.fingerprint, bytes(32))
+    codec = FileCodec(CODEC.weights, prior=other, coding="frequencies")
+    assert depacketize(packets()[:5], codec).fill == "nearest"
+    assert depacketize(packetize(example_file(9), CODEC), codec).fill == "prior"
+    with pytest.raises(CodecError, match="no index prior has quality 5: use --fill nearest"):
+        depacketize(packets()[:5], codec, "prior")
 
 
 def test_fills_that_cannot_be() -> None:

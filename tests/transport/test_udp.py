@@ -68,7 +68,9 @@ def test_addresses(text: str, address: tuple[str, int]) -> None:
     assert parse_address(text) == address
 
 
-@pytest.mark.parametrize("text", ["", "host", "host:", "host:x", "host:65536", "::1:7", "h:-1"])
+@pytest.mark.parametrize(
+    "text", ["", "host", "host:", "host:x", "host:65536", "::1:7", "h:-1", "h:" + 5000 * "9"]
+)
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(CodecError, match="write"):
         parse_address(text)
@@ -134,6 +136,28 @@ def test_single_packets_of_other_images_prolong_nothing(monkeypatch: pytest.Monk
             sender.join()
     assert set(PACKETS[:3]) <= set(arrived)
     assert set(counted) == {one.facts}
+
+
+def test_copies_take_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp, "_MOST_USABLE", len(PACKETS))
+    arrived, _ = exchange([*[PACKETS[0]] * 20, *PACKETS])
+    assert arrived == PACKETS
+
+
+def test_a_name_of_both_kinds_of_address_is_where_receivers_listen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lookup = socket.getaddrinfo
+
+    def both(host: str, port: int, **options: object) -> list[object]:
+        six = (socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("::1", port, 0, 0))
+        return [six, *lookup(host, port, **options)]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    with open_socket(("", 0)) as opened:
+        for host in ("localhost", ""):
+            send(PACKETS, (host, opened.getsockname()[1]))
+            assert receive(opened, CODEC, 5.0, 30.0) == PACKETS
 
 
 def test_any_patience() -> None:

@@ -10,7 +10,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
@@ -58,6 +58,14 @@ def runtime() -> Path:
 class Quiet(http.server.SimpleHTTPRequestHandler):
     """What ``python -m http.server`` serves with, without its log."""
 
+    asked: ClassVar[list[str | None]] = []
+    """How old the page's worker lets files of the model be."""
+
+    def do_GET(self) -> None:
+        if "/model/" in self.path and "worker.js" in self.headers.get("Referer", ""):
+            self.asked.append(self.headers.get("Cache-Control"))
+        super().do_GET()
+
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
@@ -99,6 +107,8 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     yield page
     page.close()
     assert said == []
+    # After another export, reloading is enough.
+    assert Quiet.asked and set(Quiet.asked) == {"max-age=0"}
     assert fetched and all(url.startswith((address, "data:", "blob:")) for url in fetched)
 
 

@@ -224,6 +224,21 @@ def test_without_a_prior_or_a_quality(made_up: Exported, tmp_path: Path) -> None
     assert answers[2]["error"] == "this page was exported without quality 2"
 
 
+def test_files_of_two_exports(made_up: Exported, tmp_path: Path) -> None:
+    mixed = Exported(made_up.codec, tmp_path / "model")
+    shutil.copytree(made_up.folder, mixed.folder)
+    prior = bytearray((mixed.folder / "prior.safetensors").read_bytes())
+    prior[-1] ^= 1  # a weight
+    (mixed.folder / "prior.safetensors").write_bytes(prior)
+    files = [made_up.container(random_map(0, 2, 2), 1, coding).to_bytes() for coding in CODINGS]
+    first, second = mixed.read(files, tmp_path)
+    assert first["indices"] == random_map(0, 2, 2).flatten().tolist()
+    assert second["error"] == (
+        "prior.safetensors and codec.safetensors are of two exports: reload the page, or export "
+        "again"
+    )
+
+
 def test_modules_by_themselves() -> None:
     tests = sorted(map(str, HERE.glob("*.test.mjs")))
     result = subprocess.run([node(), "--test", *tests], capture_output=True, text=True)

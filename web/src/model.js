@@ -1,12 +1,13 @@
 /** What compressai-vq export-onnx wrote: tables, prior and networks of one set of weights. */
 
 import { CodecError } from "./codec_error.js";
+import { crc32 } from "./crc32.js";
 import { decodeWithFrequencies } from "./frequency_coder.js";
 import { decodeWithPrior } from "./prior/coder.js";
 import { PriorNetwork } from "./prior/network.js";
 import { readSafetensors } from "./safetensors.js";
 
-const FORMAT = 2;
+const FORMAT = 3;
 
 // Beyond these a browser's canvas or memory gives out.
 const MAX_PIXELS = 1 << 25;
@@ -34,9 +35,20 @@ export class Model {
     this.prior = null;
   }
 
-  /** @returns {Promise<Uint8Array>} the decoder's ONNX file */
+  /**
+   * @returns {Promise<Uint8Array>} the decoder's ONNX file
+   * @throws {CodecError} when it is not there, or of another export.
+   */
   decoder() {
-    return this.fetchFile("decoder.onnx");
+    return this.#file("decoder.onnx");
+  }
+
+  async #file(name) {
+    const data = await this.fetchFile(name);
+    if (crc32(data) !== this.facts.checksums[name]) {
+      throw new CodecError(`${name} and codec.safetensors are of two exports: reload the page, or export again`);
+    }
+    return data;
   }
 
   /**
@@ -78,7 +90,7 @@ export class Model {
    * @param {object} container as from readContainer
    * @param {(done: number) => void} progress is told shares of the work
    * @returns {Promise<Int32Array>} (rows * columns,), in raster order
-   * @throws {CodecError} when the payload is damaged.
+   * @throws {CodecError} when the payload is damaged, or the prior is of another export.
    */
   async indices({ payload, rows, columns, quality, coding }, progress = () => {}) {
     if (coding === "frequencies") {
@@ -87,7 +99,7 @@ export class Model {
     }
     if (this.prior === null) {
       const name = "prior.safetensors";
-      this.prior = new PriorNetwork(readSafetensors(await this.fetchFile(name), name).tensors);
+      this.prior = new PriorNetwork(readSafetensors(await this.#file(name), name).tensors);
     }
     const powers = this.tensors.get("powers_of_two").data;
     return decodeWithPrior(payload, rows, columns, this.prior.rate(quality), powers, progress);

@@ -68,7 +68,8 @@ async function runtime() {
 async function fetchFile(name) {
   let response;
   try {
-    response = await fetch(new URL(name, MODEL));
+    // Asks the server whether what the browser has is still what is there.
+    response = await fetch(new URL(name, MODEL), { cache: "no-cache" });
   } catch {
     throw new CodecError(`${name} could not be fetched: is the server still running?`);
   }
