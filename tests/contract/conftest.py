@@ -101,9 +101,9 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="session")
-def listing() -> dict[str, list[str]]:
+def listing(forked: Tool) -> dict[str, list[str]]:
     """Every place where CompressAI lists models, in a Python that imported nothing of ours."""
-    return json.loads(run_tool("-c", LISTING).stdout)
+    return json.loads(forked("-c", LISTING).stdout)
 
 
 @pytest.fixture(scope="session", autouse=True)
