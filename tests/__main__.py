@@ -25,9 +25,9 @@ def main(arguments: list[str]) -> int:
     else:
         # An empty expression after -m undoes the "not slow" in pyproject.toml.
         options = [part for a in arguments for part in (("-m", "") if a == "--slow" else (a,))]
-        # Two processes; tests of one file share fixtures, and so a process.  -n in the arguments
-        # comes later and counts.
-        options = ["-n", "2", "--dist", "loadfile", *options]
+        # Two processes; tests of one file share fixtures, and so a process.  The order is
+        # conftest.py's.  -n in the arguments comes later and counts.
+        options = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *options]
         # Last, so that its closing line is the last thing that is printed when all is well.
         commands["pytest"] = ("-m", "pytest", *options)
 

@@ -15,7 +15,10 @@ from ..file_codec import FileCodec
 from .interleaving import packet_numbers, split_positions
 from .packet import ImageFacts, Packet
 
-_MOST_IN_VAIN = 1 << 24  # positions, 32 times the largest image's: seconds
+# What may be decoded in vain, which takes seconds: packets of one number, and positions, 32 times
+# the largest image's.
+_MOST_COPIES = 32
+_MOST_IN_VAIN = _MOST_COPIES << 19
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ def _read(
     patience: _Patience,
 ) -> tuple[Tensor, Tensor, int] | None:
     """Indices, what is lost, and how many packets were used; None when none could be."""
+    index_coder = codec.codec(facts.quality).index_coder
     parts = split_positions(*facts.shape, facts.count)
     rows, columns = facts.shape
     indices = torch.zeros(rows * columns, dtype=torch.int64)
@@ -122,19 +126,24 @@ def _read(
     for number, copies in sorted(packets.items()):
         # Of packets that contradict each other any may be right; their bytes decide, not chance.
         chosen: bytes | None = None
+        count, in_vain = len(parts[number]), 0
+        fewest = index_coder.fewest_bytes(count)
         for at, packet in sorted(copies, key=lambda copy: copy[1].payload):
             if packet.payload == chosen:
                 continue
             if chosen is not None:
                 rejected.append(Rejected(at, "contradicts another packet of its number"))
                 continue
-            if patience.positions <= 0:
+            if in_vain == _MOST_COPIES or patience.positions <= 0:
                 rejected.append(Rejected(at, "not read: too many packets before it were forged"))
                 continue
             try:
-                found = _decode(packet, len(parts[number]), codec, patience)
+                found = _decode(packet, count, codec)
             except CodecError as error:
                 rejected.append(Rejected(at, str(error)))
+                if len(packet.payload) >= fewest:  # else it was seen at once
+                    in_vain += 1
+                    patience.positions -= count
                 continue
             indices[parts[number]] = found.cpu()
             lost[parts[number]] = False
@@ -145,13 +154,8 @@ def _read(
     return indices.view(rows, columns), lost.view(rows, columns), used
 
 
-def _decode(packet: Packet, count: int, codec: FileCodec, patience: _Patience) -> Tensor:
+def _decode(packet: Packet, count: int, codec: FileCodec) -> Tensor:
     if not count:
         raise CodecError(f"packet {packet.number + 1} of such an image would carry nothing")
     model = codec.codec(packet.facts.quality)
-    try:
-        return model.read([packet.payload], (1, count), FREQUENCIES).flatten()
-    except CodecError:
-        if len(packet.payload) >= model.index_coder.fewest_bytes(count):  # else at no cost
-            patience.positions -= count
-        raise
+    return model.read([packet.payload], (1, count), FREQUENCIES).flatten()

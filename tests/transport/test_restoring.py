@@ -199,6 +199,14 @@ def test_forgeries_take_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None
     reasons = [rejection.reason for rejection in assembled.rejected]
     unread = [reason for reason in reasons if "too many packets before it were forged" in reason]
     assert len(reasons) == 30 and 18 <= len(unread) <= 20
+    # Those of one number take nothing from the others'.
+    monkeypatch.undo()
+    monkeypatch.setattr(assembly, "_MOST_COPIES", 10)
+    assembled = assemble([*flood, *packets()], CODEC)
+    assert assembled.used >= COUNT - 1
+    reasons = [rejection.reason for rejection in assembled.rejected]
+    unread = [reason for reason in reasons if "too many packets before it were forged" in reason]
+    assert 20 <= len(unread) <= 21
     # What is too short for its positions is seen so at once, and costs nothing.
     short = [forged(n, bytes([at, *bytes(7)]), 2) for at in range(30) for n in (0, 1)]
     assembled = assemble([*short, packets()[1]], CODEC)
