@@ -99,15 +99,13 @@ class Compressor:
         self.codec = file_codec(arguments)
         self._quality = arguments.quality or self.codec.weights.qualities[-1]
         self._max_bytes, self._max_bpp = arguments.target_bytes, arguments.target_bpp
-        limited = (self._max_bytes, self._max_bpp) != (None, None)
         refinement = self.codec.refinement
-        self.settings: dict[str, Any] = {
-            "quality": None if limited else self._quality,
+        self.settings = {
             "target_bytes": self._max_bytes,
             "target_bpp": self._max_bpp,
             "refine": 0 if refinement is None else refinement.steps,
         }
-        """What files are made with; their contents do not tell all of it."""
+        """What files are made with that their contents do not tell."""
 
     def compress(self, picture: Tensor) -> bytes:
         """A picture, uint8 (3, H, W), to the contents of a file.

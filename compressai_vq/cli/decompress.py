@@ -26,21 +26,21 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-_LONGEST = 1 << 24  # bytes; a file of the largest image has less than one MiB
+_LONGEST = 1 << 22  # bytes; a file or packet of the largest image has less than one MiB
 
 
-def read_container(path: Path, longest: int = _LONGEST) -> bytes:
-    """The bytes of a file or of standard input, of anything longer the first ones.
+def read_container(path: Path) -> bytes:
+    """The bytes of a file or of standard input.
 
     Raises:
         CodecError: when it cannot be read.
     """
-    if (data := standard_streams.contents(path, longest)) is not None:
+    if (data := standard_streams.contents(path, _LONGEST)) is not None:
         return data
     try:
         with path.open("rb") as file:
             # Of anything longer, and of devices that never end, the start shows what it is.
-            return file.read(longest)
+            return file.read(_LONGEST)
     except OSError as error:
         raise CodecError(f"{path}: {error.strerror}") from error
 

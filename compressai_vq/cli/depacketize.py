@@ -13,8 +13,6 @@ from .decompress import read_container
 from .packetize import ENDING
 from .weights import file_codec
 
-_LONGEST = 1 << 22  # bytes of a packet; one of the whole largest image has about two MiB at most
-
 
 def add_parser(commands: Any) -> None:
     """Add the command's arguments."""
@@ -44,7 +42,7 @@ def _packet(path: Path) -> bytes:
     """What a file has; of what is no packet just enough to see that."""
     from ..transport.packet import MAGIC
 
-    data = read_container(path, _LONGEST)
+    data = read_container(path)
     return data if data.startswith(MAGIC) else data[: len(MAGIC)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ class Rejected:
 class _Patience:
     """How many positions may yet be decoded in vain."""
 
-    positions: int = field(default_factory=lambda: _MOST_IN_VAIN)
+    positions: int
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def assemble(packets: Iterable[bytes], codec: FileCodec) -> Assembled:
     rejected: list[Rejected] = []
     images: dict[ImageFacts, dict[int, list[tuple[int, Packet]]]] = {}
     total = 0
-    patience = _Patience()
+    patience = _Patience(_MOST_IN_VAIN)
     for at, data in enumerate(packets):
         total += 1
         try:

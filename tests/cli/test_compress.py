@@ -309,13 +309,13 @@ def test_settings_are_the_same_however_they_are_said(
         return Compressor(parser("compress").parse_args(command)).settings
 
     nothing = {"target_bytes": None, "target_bpp": None, "refine": 0}
-    assert settings() == settings("-q", "9") == {"quality": 9, **nothing}
-    assert settings("--target-bytes", "80") == {**nothing, "quality": None, "target_bytes": 80}
+    assert settings() == settings("-q", "9") == nothing
+    assert settings("--target-bytes", "80") == {**nothing, "target_bytes": 80}
     assert settings("--target-bpp", "0.1") != settings("--target-bpp", "0.2")
     # Without the metrics' networks, which would be fetched.
     monkeypatch.setattr(refinement, "Refinement", lambda steps, _: SimpleNamespace(steps=steps))
     for options, steps in ((("--refine",), STEPS), (("--refine", "4"), 4)):
-        assert settings(*options) == {"quality": 9, **nothing, "refine": steps}
+        assert settings(*options) == {**nothing, "refine": steps}
 
 
 @pytest.mark.parametrize("way", ["compress", "decompress"])

@@ -19,7 +19,6 @@ from ..fixtures import photograph
 _PROBE = """
 import gc, json, sys
 from compressai_vq.cli import quick_start
-from compressai_vq.cli.__main__ import main
 torch_was_there = "torch" in sys.modules
 quick_start.begin()
 quick_start.import_compressai()

@@ -72,25 +72,27 @@ def _average(runs: Path, stage: str) -> dict[str, torch.Tensor]:
     return torch.load(runs / stage / "state.pt", weights_only=True)["average"]
 
 
-# A worker of torchrun, with the narrow networks of the process that it is compared with.
-WORKER = """
+# The networks of the process that they are compared with.
+NARROW = """
 import sys
 from compressai_vq.cli.__main__ import main
 from compressai_vq.networks import lite
 lite.WIDTHS = (16, 16, 16)
-if __name__ == "__main__":
-    sys.exit(main())
 """
+WORKER = NARROW + "sys.exit(main())"
 # What torchrun runs, with processes that are copies: each need not import everything anew.
-AGENT = f"""{WORKER.split("if")[0]}
+AGENT = (
+    NARROW
+    + """
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 import compressai_vq.training.launch
 config = LaunchConfig(
     min_nodes=1, max_nodes=1, nproc_per_node=2, rdzv_backend="c10d",
     rdzv_endpoint="localhost:0", start_method="fork",
 )
-sys.exit(elastic_launch(config, main)(sys.argv[1:]) != {{0: 0, 1: 0}})
+sys.exit(elastic_launch(config, main)(sys.argv[1:]) != {0: 0, 1: 0})
 """
+)
 FORKED = ["-c", AGENT]
 TORCHRUN = [
     "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0",

@@ -46,7 +46,9 @@ export class Model {
   async #file(name) {
     const data = await this.fetchFile(name);
     if (crc32(data) !== this.facts.checksums[name]) {
-      throw new CodecError(`${name} and codec.safetensors are of two exports: reload the page, or export again`);
+      throw new CodecError(
+        `${name} and codec.safetensors are of two exports: reload the page, or export again`,
+      );
     }
     return data;
   }
