@@ -11,9 +11,11 @@ and strides, for bytes elsewhere in the file::
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import pickle
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from typing import IO, Any, ClassVar
@@ -21,8 +23,12 @@ from typing import IO, Any, ClassVar
 import torch
 from torch import Tensor
 
-_PICKLE_LIMIT = 1 << 26  # bytes; what is not tensors takes some kilobytes
+# What is not tensors takes some kilobytes, but one byte of a pickle may become 200 in memory.
+_PICKLE_LIMIT = 1 << 22  # bytes
 _MOST_NAMES = 10_000  # of classes and functions; checkpoints have some dozens
+_MOST_ARGUMENTS = 100  # of one call, which has its own copy of them, or parts of a key
+_MOST_TENSORS = 10_000
+_MOST_DIMENSIONS = 8
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _STORAGES = {
     "FloatStorage": torch.float32,
@@ -37,6 +43,7 @@ _STORAGES = {
     "BoolStorage": torch.bool,
 }
 _MOST_COPIES = 4  # times the file's size that tensors may have together: a few may be tied
+_READERS: dict[int, Any] = pickle._Unpickler.dispatch
 _ReadStorage = Callable[[str], bytes]
 
 
@@ -50,6 +57,8 @@ class Inert(dict):
     arguments: tuple[Any, ...]
 
     def __new__(cls, *arguments: Any, **_: Any) -> Inert:
+        if len(arguments) > _MOST_ARGUMENTS:
+            raise pickle.UnpicklingError("it calls something with too many arguments")
         self = super().__new__(cls)
         self.arguments = arguments
         return self
@@ -81,6 +90,8 @@ class _Storage:
         kind, storage, self.key, _, count, *view = reference
         if kind != "storage" or any(view) or not isinstance(self.key, str):
             raise ValueError("it refers to something that is not a storage")
+        if not (isinstance(storage, type) and issubclass(storage, Inert)):
+            raise ValueError("a storage has no type")
         if not (isinstance(count, int) and count >= 0):
             raise ValueError("a storage has no valid size")
         self.dtype = _STORAGES.get(storage.origin[1])  # of one that is not wanted, any will do
@@ -92,10 +103,10 @@ class _Storage:
 class _InertUnpickler(pickle._Unpickler):
     # Without the byte arrays of protocol 5, whose room is made before their bytes are read.
     dispatch: ClassVar[dict[int, Any]] = {
-        code: read
-        for code, read in pickle._Unpickler.dispatch.items()
-        if code != pickle.BYTEARRAY8[0]
+        code: read for code, read in _READERS.items() if code != pickle.BYTEARRAY8[0]
     }
+
+    stack: list[Any]  # the superclass's: what was pushed since the last mark
 
     def __init__(self, file: IO[bytes]) -> None:
         # Of checkpoints from Python 2, strings of bytes: any encoding will do that never fails.
@@ -119,6 +130,37 @@ class _InertUnpickler(pickle._Unpickler):
     def get_extension(self, code: int) -> None:
         raise pickle.UnpicklingError("extension codes are not read")
 
+    # Keys and items of sets are hashed.  Of tuples that hold others twice, some dozens deep,
+    # that would take for ever.
+    def _load_setitem(self) -> None:
+        _check_keys(self.stack[-2:-1])
+        _READERS[pickle.SETITEM[0]](self)
+
+    def _load_setitems(self) -> None:
+        _check_keys(self.stack[::2])
+        _READERS[pickle.SETITEMS[0]](self)
+
+    def _load_additems(self) -> None:
+        _check_keys(self.stack)
+        _READERS[pickle.ADDITEMS[0]](self)
+
+    def _load_frozenset(self) -> None:
+        _check_keys(self.stack)
+        _READERS[pickle.FROZENSET[0]](self)
+
+    dispatch[pickle.SETITEM[0]] = _load_setitem
+    dispatch[pickle.SETITEMS[0]] = _load_setitems
+    dispatch[pickle.ADDITEMS[0]] = _load_additems
+    dispatch[pickle.FROZENSET[0]] = _load_frozenset
+
+
+def _check_keys(keys: list[Any]) -> None:
+    plain = (str, bytes, int, float, Inert, type, type(None))
+    for key in keys:
+        parts = key if isinstance(key, tuple) else (key,)
+        if len(parts) > _MOST_ARGUMENTS or not all(isinstance(part, plain) for part in parts):
+            raise pickle.UnpicklingError("it has keys that are not plain")
+
 
 def read_inert(file: IO[bytes], find: Callable[[Any], dict[str, Any]]) -> dict[str, Tensor]:
     """Tensors of a file that ``torch.save`` wrote, zip or legacy; nothing in it is executed.
@@ -134,7 +176,6 @@ def read_inert(file: IO[bytes], find: Callable[[Any], dict[str, Any]]) -> dict[s
     Raises:
         Exception: of many kinds, when the file is damaged or of another format.
     """
-    check_stored(file)
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     if zipfile.is_zipfile(file):
@@ -152,35 +193,29 @@ def read_inert(file: IO[bytes], find: Callable[[Any], dict[str, Any]]) -> dict[s
     return _tensors(find(root), read, size)
 
 
-def check_stored(file: IO[bytes]) -> None:
-    """Refuse a zip with compressed entries: torch writes none, and these may grow without bounds.
-
-    Args:
-        file: of any format, seekable; it ends up at its start.
-
-    Raises:
-        ValueError: for such a zip.
-    """
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise ValueError("its entries are compressed")
-    file.seek(0)
-
-
 def _tensors(records: dict[str, Any], read: _ReadStorage, size: int) -> dict[str, Tensor]:
     """The tensors of records, from a file of ``size`` bytes."""
-    tensors = {}
+    if len(records) > _MOST_TENSORS:
+        raise ValueError("it has too many tensors")
+    wanted = {name: _Wanted(name, record) for name, record in records.items()}
+    # Each storage is read once, however many tensors are parts of it.
+    by_storage = sorted(wanted.values(), key=lambda tensor: tensor.storage.key)
+    found = {}
     left = _MOST_COPIES * size
-    for name, record in records.items():
-        tensors[name] = _tensor(record, read)
-        left -= tensors[name].nbytes
-        if left < 0:
-            raise ValueError("many tensors share a storage")
-    return tensors
+    for key, tensors in itertools.groupby(by_storage, key=lambda tensor: tensor.storage.key):
+        data = read(key)
+        for tensor in tensors:
+            left -= tensor.nbytes
+            if left < 0:
+                raise ValueError("many tensors share a storage")
+            found[tensor.name] = tensor.out_of(data)
+    return {name: found[name] for name in records}
 
 
 def _open_zip(archive: zipfile.ZipFile) -> tuple[Any, _ReadStorage]:
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+        # torch compresses none, and these may grow without bounds.
+        raise ValueError("its entries are compressed")
     names = archive.namelist()
     (pickled,) = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
     folder = pickled.removesuffix("data.pkl")
@@ -194,14 +229,17 @@ def _open_zip(archive: zipfile.ZipFile) -> tuple[Any, _ReadStorage]:
 
 def _open_legacy(file: IO[bytes]) -> tuple[Any, _ReadStorage]:
     """Five pickles (magic number, version, platform, object, storage keys), then storages."""
-    if _InertUnpickler(file).load() != _LEGACY_MAGIC:
+    pickles = io.BytesIO(file.read(_PICKLE_LIMIT))
+    if _InertUnpickler(pickles).load() != _LEGACY_MAGIC:
         raise ValueError("it is not a torch file")
-    _InertUnpickler(file).load()
-    _InertUnpickler(file).load()
-    unpickler = _InertUnpickler(file)
+    _InertUnpickler(pickles).load()
+    _InertUnpickler(pickles).load()
+    unpickler = _InertUnpickler(pickles)
     root = unpickler.load()
-    keys = _InertUnpickler(file).load()
+    keys = _InertUnpickler(pickles).load()
     item_sizes = {s.key: s.dtype.itemsize for s in unpickler.storages if s.dtype}
+    _check_keys(keys)
+    file.seek(pickles.tell())
     places = {}
     for key in keys:
         (count,) = struct.unpack("<q", file.read(8))
@@ -217,24 +255,38 @@ def _open_legacy(file: IO[bytes]) -> tuple[Any, _ReadStorage]:
     return root, read
 
 
-def _tensor(record: Any, read: _ReadStorage) -> Tensor:
-    origin = getattr(record, "origin", None)
-    if origin == ("torch._utils", "_rebuild_parameter"):
-        record = record.arguments[0]
+class _Wanted:
+    """A tensor that is to be read: where it lies in which storage."""
+
+    def __init__(self, name: str, record: Any) -> None:
+        self.name = name
         origin = getattr(record, "origin", None)
-    if origin != ("torch._utils", "_rebuild_tensor_v2"):
-        raise ValueError("an entry is not a tensor")
-    storage, offset, shape, strides = record.arguments[:4]
-    if storage.dtype is None:
-        raise ValueError("a tensor is of a type that is not read")
-    for number in (offset, *shape, *strides):
-        if not isinstance(number, int) or not 0 <= number <= storage.count:
-            raise ValueError("a tensor does not fit into its storage")
-    last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-    data = read(storage.key)
-    if len(data) != storage.count * storage.dtype.itemsize or not (
-        0 < math.prod(shape) <= storage.count and last < storage.count
-    ):
-        raise ValueError("a tensor does not fit into its storage")
-    values = torch.frombuffer(bytearray(data), dtype=storage.dtype)
-    return values.as_strided(shape, strides, offset).clone(memory_format=torch.contiguous_format)
+        if origin == ("torch._utils", "_rebuild_parameter"):
+            record = record.arguments[0]
+            origin = getattr(record, "origin", None)
+        if origin != ("torch._utils", "_rebuild_tensor_v2"):
+            raise ValueError(f"{name} is not a tensor")
+        self.storage, self.offset, self.shape, self.strides = record.arguments[:4]
+        if self.storage.dtype is None:
+            raise ValueError(f"{name} is of a type that is not read")
+        if max(len(self.shape), len(self.strides)) > _MOST_DIMENSIONS:
+            raise ValueError(f"{name} has too many dimensions")
+        for number in (self.offset, *self.shape, *self.strides):
+            if not isinstance(number, int) or not 0 <= number <= self.storage.count:
+                raise ValueError(f"{name} does not fit into its storage")
+        places = zip(self.shape, self.strides, strict=True)
+        last = self.offset + sum((n - 1) * stride for n, stride in places)
+        numbers = math.prod(self.shape)
+        if not 0 < numbers <= self.storage.count or last >= self.storage.count:
+            raise ValueError(f"{name} does not fit into its storage")
+        self.nbytes = numbers * self.storage.dtype.itemsize
+
+    def out_of(self, data: bytes) -> Tensor:
+        """The tensor, in memory of its own, out of its storage's bytes."""
+        if len(data) != self.storage.count * self.storage.dtype.itemsize:
+            raise ValueError(f"{self.name} has a storage of another size")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the bytes cannot be written to
+            values = torch.frombuffer(data, dtype=self.storage.dtype)
+        values = values.as_strided(self.shape, self.strides, self.offset)
+        return values.clone(memory_format=torch.contiguous_format)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .errors import CodecError
-from .inert_pickle import check_stored, read_inert
+from .inert_pickle import read_inert
 from .networks.taming import TamingDecoder, TamingEncoder, state_from_taming
 
 _WANTED = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize.embedding.")
@@ -51,24 +50,17 @@ def read_taming_checkpoint(path: Path) -> dict[str, Tensor]:
         raise CodecError(f"{path} is not a VQGAN f16 of taming-transformers: {error}") from error
 
 
-def _safetensors(path: Path) -> dict[str, Any]:
+def _safetensors(path: Path) -> dict[str, Tensor]:
     path.open("rb").close()  # its own error for a missing file says too little
     with safetensors.safe_open(path, "pt") as file:
         names = [name for name in file.keys() if name.startswith(_WANTED)]  # noqa: SIM118
         return {name: file.get_tensor(name) for name in names}
 
 
-def _torch_file(path: Path) -> dict[str, Any]:
+def _torch_file(path: Path) -> dict[str, Tensor]:
+    # Lightning files name classes, which torch's own safe reader refuses.
     with path.open("rb") as file:
-        check_stored(file)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch's advice is for other callers
-                return _entries(torch.load(file, map_location="cpu", weights_only=True))
-        except Exception:
-            # Lightning files name classes, which torch's own safe reader refuses.
-            file.seek(0)
-            return read_inert(file, _entries)
+        return read_inert(file, _entries)
 
 
 def _entries(root: Any) -> dict[str, Any]:
@@ -79,9 +71,9 @@ def _entries(root: Any) -> dict[str, Any]:
     return {k: v for k, v in state.items() if isinstance(k, str) and k.startswith(_WANTED)}
 
 
-def _checked(state: dict[str, Any]) -> dict[str, Tensor]:
+def _checked(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, value in state.items():
-        if not isinstance(value, Tensor) or not _is_plain(value):
+        if not value.is_floating_point():
             raise ValueError(f"{name} is not a tensor of floats")
     expected = _expected_shapes(state)
     renamed = state_from_taming(state)
@@ -104,14 +96,6 @@ def _checked(state: dict[str, Any]) -> dict[str, Tensor]:
         name: renamed[name].detach().clone(memory_format=torch.contiguous_format)
         for name in expected
     }
-
-
-def _is_plain(value: Tensor) -> bool:
-    """Whether it is a tensor of floats with an element in memory for each of its own."""
-    if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
-        return False
-    stored = value.untyped_storage().nbytes()
-    return value.is_floating_point() and value.numel() * value.element_size() <= stored
 
 
 def _expected_shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -176,3 +176,75 @@ def test_tensors_that_share_a_storage_many_times_are_refused(zipped: bool) -> No
         read_inert(file, dict)
     found = read_inert(file, lambda root: {"5": root["5"], "7": root["7"]})
     assert torch.equal(found["5"], values) and torch.equal(found["7"], values)
+
+
+# A tuple of twice the one before, 60 times over: to hash it would take 2 ** 60 steps.
+TWICE = b"N" + b"2\x86" * 60
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02}" + TWICE + b"K\x01s.",  # {key: 1}, item by item
+        b"\x80\x02}(" + TWICE + b"K\x01u.",  # and in one step
+        b"\x80\x04\x8f(" + TWICE + b"\x90.",  # a set
+        b"\x80\x04(" + TWICE + b"\x91.",  # a frozen one
+        b"\x80\x02ccollections\nOrderedDict\n)R" + TWICE + b"K\x01s.",
+    ],
+)
+def test_keys_that_could_not_be_hashed_in_time_are_refused(data: bytes) -> None:
+    with pytest.raises(pickle.UnpicklingError, match="keys"):
+        read_pickle(data, lambda root: {})
+
+
+def test_keys_that_could_not_be_hashed_in_time_in_the_legacy_format() -> None:
+    values: list[Any] = [0x1950A86A20F9469CFC6C, 1001, {}, {}]
+    parts = [pickle.dumps(value, protocol=2) for value in values]
+    file = io.BytesIO(b"".join(parts) + b"\x80\x02](" + TWICE + b"e." + bytes(8))
+    with pytest.raises(pickle.UnpicklingError, match="keys"):
+        read_inert(file, dict)
+
+
+def test_keys_that_checkpoints_do_have() -> None:
+    found = unpickle({0: "a", ("b", 1): 2.5, None: [], "c": {True: 3}, OrderedDict: "d"})
+    assert list(found.values()) == ["a", 2.5, [], {True: 3}, "d"]
+    assert found["b", 1] == 2.5
+
+
+def test_a_call_takes_no_more_arguments_than_checkpoints_have() -> None:
+    many = b"(" + b"N" * 1000 + b"t"
+    with pytest.raises(pickle.UnpicklingError, match="too many arguments"):
+        read_pickle(b"\x80\x02ca\nb\n" + many + b"R.", lambda root: {})
+
+
+def test_a_pickle_too_large_for_a_checkpoint_is_refused() -> None:
+    with pytest.raises(ValueError, match="pickle is too large"):
+        read_pickle(b"\x80\x02" + b"}0" * (1 << 21) + b"}.", lambda root: {})
+
+
+def test_parts_of_one_storage_are_read_with_it() -> None:
+    values = torch.rand(50, 40)
+    file = io.BytesIO()
+    torch.save({f"row {n}": values[n] for n in range(50)} | {"other": torch.ones(2)}, file)
+    reads = []
+    read = zipfile.ZipFile.read
+
+    def counting(archive: zipfile.ZipFile, name: Any, *rest: Any) -> bytes:
+        reads.append(name)
+        return read(archive, name, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "read", counting)
+        found = read_inert(file, dict)
+    assert list(found) == [*(f"row {n}" for n in range(50)), "other"]
+    assert all(torch.equal(found[f"row {n}"], values[n]) for n in range(50))
+    assert len([name for name in reads if "/data/" in name]) == 2
+
+
+def test_more_tensors_or_dimensions_than_checkpoints_have() -> None:
+    file = io.BytesIO()
+    torch.save({"a": torch.ones(6), "b": torch.ones([1] * 9)}, file)
+    with pytest.raises(ValueError, match="b has too many dimensions"):
+        read_inert(file, dict)
+    with pytest.raises(ValueError, match="too many tensors"):
+        read_inert(file, lambda root: {str(n): root["a"] for n in range(10_001)})

@@ -12,7 +12,6 @@ Everything else (optimizers, discriminator, tables of its coder) is left alone.
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,7 @@ def import_hific(path: Path) -> HiFiC:
     return codec.eval()
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The entries of ``model_state_dict`` that count, under our names, and ``args``."""
     arguments: dict[str, Any] = {}
 
@@ -71,14 +70,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     try:
         with path.open("rb") as file:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # torch's advice is for other callers
-                    return entries(torch.load(file, "cpu", weights_only=True)), arguments
-            except Exception:
-                # The arguments may name classes, which torch's own safe reader refuses.
-                file.seek(0)
-                return dict(read_inert(file, entries)), arguments
+            # The arguments may name classes, which torch's own safe reader refuses.
+            return read_inert(file, entries), arguments
     except OSError as error:
         reason = error.strerror or "it is damaged"
         raise CodecError(f"cannot read checkpoint {path}: {reason}") from error
@@ -96,20 +89,18 @@ def _our_name(name: Any) -> str | None:
     return None
 
 
-def _codec(state: dict[str, Any], arguments: dict[str, Any]) -> HiFiC:
+def _codec(state: dict[str, Tensor], arguments: dict[str, Any]) -> HiFiC:
     likelihood = arguments.get("likelihood_type", "gaussian")
     if likelihood != "gaussian":
-        raise ValueError(f"its latents are coded with a {likelihood} density, not a gaussian one")
+        named = likelihood if isinstance(likelihood, str) else "strange"
+        raise ValueError(f"its latents are coded with a {named} density, not a gaussian one")
     if arguments.get("use_latent_mixture_model") or arguments.get("sample_noise"):
         raise ValueError("it uses a mixture model of latents, or noise in the generator")
     for name, value in state.items():
-        if not isinstance(value, Tensor) or not value.is_floating_point():
+        if not value.is_floating_point():
             raise ValueError(f"{name} is not a tensor of floats")
         if not value.shape or max(value.shape) > _LARGEST or not 0 < value.numel() < 1 << 28:
             raise ValueError(f"{name} has shape {tuple(value.shape)}")
-        state[name] = value.float()
-        if not torch.isfinite(state[name]).all():
-            raise ValueError(f"{name} has values that are not finite")
     with torch.device("meta"):  # shapes alone: nothing is allocated before they are right
         sketch = HiFiC.sized_for(state).state_dict()
     for name, value in sketch.items():
@@ -120,6 +111,10 @@ def _codec(state: dict[str, Any], arguments: dict[str, Any]) -> HiFiC:
             raise ValueError(f"{name} has shape {shapes}")
     for name in state.keys() - sketch.keys():
         raise ValueError(f"{name} does not belong to it")
+    for name, value in state.items():
+        state[name] = value.float()
+        if not torch.isfinite(state[name]).all():
+            raise ValueError(f"{name} has values that are not finite")
     codec = HiFiC.sized_for(state)
     codec.load_state_dict({**codec.state_dict(), **state})
     codec.signed.fill_(bool(arguments.get("normalize_input_image", False)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,31 @@ def test_other_checkpoints_are_refused(
 ) -> None:
     path = checkpoint(tmp_path / "hific.pt", state, **arguments)
     with pytest.raises(CodecError, match=complaint):
+        import_hific(path)
+
+
+def test_claims_beyond_the_data_are_not_believed(tmp_path: Path) -> None:
+    huge = torch.zeros(1).expand(4096, 4096, 16)
+    path = checkpoint(tmp_path / "hific.pt", _with("Encoder.conv_block2.1.weight", huge))
+    with pytest.raises(CodecError, match=r"block2\.1\.weight does not fit into its storage"):
+        import_hific(path)
+
+
+def test_compressed_checkpoints_are_refused(tmp_path: Path) -> None:
+    stored, packed = checkpoint(tmp_path / "hific.pt"), tmp_path / "packed.pt"
+    with zipfile.ZipFile(stored) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with pytest.raises(CodecError, match="compressed"):
+        import_hific(packed)
+
+
+def test_arguments_of_any_kind_are_refused_in_words(tmp_path: Path) -> None:
+    nested: Any = None
+    for _ in range(60):  # to write it out would take 2 ** 60 steps
+        nested = (nested, nested)
+    path = checkpoint(tmp_path / "hific.pt", likelihood_type=nested)
+    with pytest.raises(CodecError, match="strange density"):
         import_hific(path)
 
 
