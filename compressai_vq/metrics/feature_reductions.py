@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 _SHORTEST = 1e-6  # a position with no features at all would get a gradient without bounds
 
@@ -61,6 +62,7 @@ class _Moments(torch.autograd.Function):
         return (sums / _positions(b)).unbind()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
         a, b = ctx.saved_tensors
         mean, square, product = (g / _positions(b) for g in gradients[2:])
@@ -80,6 +82,7 @@ class _WeightedDistance(torch.autograd.Function):
         return torch.dot(total, weight.to(total.dtype)) / (len(b) * _positions(b))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
         a, b, weight = ctx.saved_tensors
         scaled = weight.to(exact_type(b)) * (2 * gradients[0] / (len(b) * _positions(b)))

@@ -14,6 +14,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .feature_reductions import exact_type, positions_at_once
 
@@ -50,6 +51,7 @@ class _SquarePooling(torch.autograd.Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         x, y = ctx.saved_tensors
         gradient = torch.empty_like(x)

@@ -28,6 +28,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 ERROR = 3e-4
 """Bound on the difference to the exact convolution, in units of what results would have as
@@ -179,6 +180,7 @@ class _BothWays(torch.autograd.Function):
         return convolve(x, weight, bias)
 
     @staticmethod
+    @once_differentiable
     def backward(
         ctx: Any, *gradients: Tensor
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:

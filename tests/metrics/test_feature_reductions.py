@@ -83,3 +83,11 @@ def test_a_block_is_small_on_a_cpu_and_everything_on_a_gpu() -> None:
     assert positions_at_once(torch.empty(2, 64, 100, 90), 6400) == 100 * threads
     assert positions_at_once(torch.empty(2, 6401, 1, 1), 6400 // threads) == 1
     assert positions_at_once(torch.empty(2, 64, 100, 90, device="meta"), 6400) == 2 * 100 * 90
+
+
+def test_second_derivatives_are_refused_and_not_wrong() -> None:
+    a, b = _pair(torch.contiguous_format)
+    for value in (weighted_distance(a, b, torch.ones_like(b[0, :, 0, 0])), moments(a, b).product):
+        (gradient,) = torch.autograd.grad(value.square().sum(), b, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            gradient.square().sum().backward()

@@ -55,3 +55,10 @@ def test_nothing_pools_to_next_to_nothing() -> None:
     assert torch.allclose(y, torch.full_like(y, 1e-6))
     (gradient,) = torch.autograd.grad(y.sum(), x)
     assert not gradient.any()
+
+
+def test_second_derivatives_are_refused_and_not_wrong() -> None:
+    x = torch.rand(1, CHANNELS, 4, 6, generator=seeded()).requires_grad_()
+    (gradient,) = torch.autograd.grad(SquarePooling()(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.square().sum().backward()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -32,3 +33,10 @@ def test_gradients_are_layer_norms() -> None:
     assert x.grad is not None and other.grad is not None
     assert torch.allclose(x.grad, other.grad)
     assert x.grad.abs().max() > 0.01
+
+
+def test_second_derivatives_are_refused_and_not_wrong() -> None:
+    x = picture().requires_grad_()
+    (gradient,) = torch.autograd.grad(normalize(x).sin().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.square().sum().backward()

@@ -237,3 +237,12 @@ def test_torchs_own_convolutions_are_preferred_with_avx512(
     weight = lite.decoder.get_parameter("stem.weight")
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert not pays(weight, 64, 64)
+
+
+@needs_library
+def test_second_derivatives_are_refused_and_not_wrong() -> None:
+    x = torch.randn(1, 32, 24, 24).requires_grad_()
+    y = layer(32, 32)(x)
+    (gradient,) = torch.autograd.grad(y.sin().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.square().sum().backward()
