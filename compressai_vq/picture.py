@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from .atomic_file import write_atomically
 from .errors import CodecError
@@ -89,11 +90,12 @@ def read_picture(
         raise CodecError(f"{path}: damaged image: {reason}") from None
 
 
-def _upright_rgb(image: Image.Image, path: Path) -> Tensor:
+def _upright_rgb(image: ImageFile, path: Path) -> Tensor:
     if image.mode == "F":
         raise CodecError(f"{path}: floating-point pixels have no known range; save as 8 bit")
-    ImageOps.exif_transpose(image, in_place=True)  # otherwise it would copy what is upright
-    if _has_transparency(image):
+    _mend_transparency(image)
+    _turn_upright(image)
+    if image.has_transparency_data:
         warnings.warn(f"{path}: transparency is laid on white", stacklevel=3)
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     rows = max(1, _PIXELS_AT_ONCE // image.width)
@@ -105,8 +107,28 @@ def _upright_rgb(image: Image.Image, path: Path) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def _has_transparency(image: Image.Image) -> bool:
-    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+def _mend_transparency(image: ImageFile) -> None:
+    """Make a PNG's transparent level or colour one of its pixels'; to be called before load.
+
+    Pillow stretches pixels of 2 and 4 bits to 8 and halves those of 16, but not what they are
+    compared with.
+    """
+    clear = image.info.get("transparency")
+    stored = image.tile[0][3] if image.format == "PNG" and image.tile else None
+    if stored in ("L", "L;2", "L;4") and isinstance(clear, int):
+        most = {"L": 255, "L;2": 3, "L;4": 15}[stored]
+        image.info["transparency"] = (clear & most) * (255 // most)
+    elif stored == "RGB;16B" and isinstance(clear, tuple):
+        image.info["transparency"] = tuple(level >> 8 for level in clear)
+
+
+def _turn_upright(image: Image.Image) -> None:
+    image.load()
+    image.getexif()  # which is kept; the orientation is read out of it
+    # Else Pillow would write the Exif data anew, and cannot write all that it can read.
+    for name in ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"):
+        image.info.pop(name, None)
+    ImageOps.exif_transpose(image, in_place=True)  # otherwise it would copy what is upright
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -116,11 +138,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         if isinstance(clear := image.info.get("transparency"), int):
             sixteen[sixteen == clear] = 65535
         return Image.fromarray(((sixteen + 128) // 257).astype(np.uint8)).convert("RGB")
-    if _has_transparency(image):
-        clear = image.info.get("transparency")
-        if isinstance(clear, tuple) and max(clear) > 255:
-            # Of a file with 16 bits, of which Pillow keeps the upper half in the pixels alone.
-            image.info["transparency"] = tuple(level >> 8 for level in clear)
+    if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)

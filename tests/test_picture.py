@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import time
 import warnings
 import zlib
@@ -163,6 +164,22 @@ def test_turned_upright(tmp_path: Path, orientation: int) -> None:
     exif[0x0112] = orientation
     found = read(image, tmp_path / "a.png", exif=exif)
     assert (found == upright.permute(1, 2, 0).numpy()).all()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        struct.pack("<HHI4s", 0x011A, 2, 4, b"abc"),  # XResolution as text
+        struct.pack("<HHIi", 0x0100, 9, 1, -5),  # ImageWidth below 0
+        struct.pack("<HHI4s", 0x0128, 2, 4, b"cm"),  # ResolutionUnit as text
+    ],
+)
+def test_turned_upright_whatever_else_the_exif_data_says(tmp_path: Path, entry: bytes) -> None:
+    orientation = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+    entries = b"".join(sorted((orientation, entry)))
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2) + entries + bytes(4)
+    found = read(picture(20, 30), tmp_path / "a.webp", exif=exif, lossless=True)
+    assert (found == np.rot90(np.asarray(picture(20, 30)), -1)).all()
 
 
 def test_first_of_several_frames(tmp_path: Path) -> None:
@@ -340,24 +357,57 @@ def test_16_bit_grey_with_a_transparent_level(tmp_path: Path) -> None:
     assert picture[0].tolist() == [[0, 255, 255, 4]]
 
 
-def test_16_bit_rgb_with_a_transparent_colour(tmp_path: Path) -> None:
+def png_with_transparent(clear: tuple[int, ...], bits: int, width: int, row: bytes) -> bytes:
+    """A PNG of one row, grey or RGB, where this colour is transparent; Pillow writes few such."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
-        check = zlib.crc32(kind + data).to_bytes(4, "big")
-        return len(data).to_bytes(4, "big") + kind + data + check
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
-    def colour(*levels: int) -> bytes:
-        return b"".join(level.to_bytes(2, "big") for level in levels)
+    size = struct.pack(">II5B", width, 1, bits, 2 if len(clear) == 3 else 0, 0, 0, 0)
+    parts = chunk(b"IHDR", size) + chunk(b"tRNS", struct.pack(f">{len(clear)}H", *clear))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + parts
+        + chunk(b"IDAT", zlib.compress(b"\0" + row))
+        + chunk(b"IEND", b"")
+    )
 
-    # Pillow writes none: two pixels of 16 bits a channel, the first of the transparent colour.
-    size = (2).to_bytes(4, "big") + (1).to_bytes(4, "big") + bytes([16, 2, 0, 0, 0])
-    row = b"\0" + colour(0x1234, 0x5678, 0x9ABC) + colour(0x2234, 0x5678, 0x9ABC)
-    clear = chunk(b"tRNS", colour(0x1234, 0x5678, 0x9ABC))
-    data = chunk(b"IHDR", size) + clear + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+
+def laid_on_white(contents: bytes, path: Path = Path("a.png")) -> list[list[int]]:
     with pytest.warns(UserWarning, match="transparency is laid on white"):
-        picture = read_picture(tmp_path / "a.png", 100)
-    assert picture[:, 0, 0].tolist() == [255] * 3
-    assert picture[:, 0, 1].tolist() == [0x22, 0x56, 0x9A]
+        picture = read_picture(path, 100, contents=contents)
+    found: list[list[int]] = picture[:, 0].t().tolist()
+    return found
+
+
+@pytest.mark.parametrize("clear", [(0x1234, 0x5678, 0x9ABC), (0x12, 0x34, 0xFF)])
+def test_16_bit_rgb_with_a_transparent_colour(clear: tuple[int, int, int]) -> None:
+    row = struct.pack(">6H", *clear, 0x2234, 0x5678, 0x9ABC)
+    found = laid_on_white(png_with_transparent(clear, 16, 2, row))
+    assert found == [[255] * 3, [0x22, 0x56, 0x9A]]
+
+
+@pytest.mark.parametrize(
+    ("bits", "row", "levels"),
+    [
+        (1, 0b01000000, [0, 255]),
+        (2, 0b10010000, [170, 255]),
+        (4, 0x31, [51, 255]),
+    ],
+)
+def test_grey_of_few_bits_with_a_transparent_level(bits: int, row: int, levels: list[int]) -> None:
+    found = laid_on_white(png_with_transparent((1,), bits, 2, bytes([row])))
+    assert found == [[level] * 3 for level in levels]
+
+
+def test_palette_whose_colours_are_transparent() -> None:
+    # 32 bits an entry: blue, green, red and opacity.
+    header = struct.pack("<3B2HB4H2B", 0, 1, 1, 0, 2, 32, 0, 0, 2, 1, 8, 0x20)
+    palette = bytes([0, 128, 255, 255, 9, 9, 9, 0])
+    found = laid_on_white(header + palette + bytes([0, 1]), Path("a.tga"))
+    assert found == [[255, 128, 0], [255] * 3]
 
 
 @pytest.mark.parametrize("mode", ["L", "I;16", "RGB", "RGBA", "CMYK"])
