@@ -272,7 +272,7 @@ class VQGANCodec(CompressionModel):
         return PriorCoder(self.prior)
 
     def _likelihoods(self, indices: Tensor) -> Tensor:
-        if self.training or self.coding == FREQUENCIES:
+        if self.training or self.coding == FREQUENCIES or not len(indices):
             return self.index_coder(indices)
         coder = self._prior_coder()
         maps = [coder.likelihoods(indices_of_one, self.rate) for indices_of_one in indices]

@@ -212,6 +212,11 @@ def _rows(tool: ModuleType, arguments: argparse.Namespace) -> int:
     if arguments.per_image and not arguments.output_directory:
         raise CodecError("--per-image needs a folder for the files: -d")
     if arguments.architecture.endswith("-vbr"):
+        if arguments.source == "checkpoint" and len(arguments.checkpoint_paths) > 1:
+            raise CodecError(
+                f"-p takes one checkpoint of {arguments.architecture}: "
+                "--vbr_quantstep sets its rates"
+            )
         steps = _numbers(float, "--vbr_quantstep", arguments.vbr_quantstepsizes)
         if not all(0 < step < math.inf for step in steps):
             raise CodecError(

@@ -53,6 +53,14 @@ def test_contract(quality: int) -> None:
     )
 
 
+@pytest.mark.parametrize("coding", ["frequencies", "prior"])
+def test_a_batch_without_images_has_no_likelihoods(coding: str) -> None:
+    model = codec().use_prior(made_up_network(), coding)
+    out = model(torch.rand(0, 3, 50, 70))
+    assert out["x_hat"].shape == (0, 3, 50, 70)
+    assert out["likelihoods"]["indices"].shape == (0, 4, 5)
+
+
 def test_either_coding_can_be_asked_for() -> None:
     model, x = codec(), images()
     indices = model.encode(x)

@@ -173,6 +173,7 @@ def test_turned_upright(tmp_path: Path, orientation: int) -> None:
         struct.pack("<HHIi", 0x0100, 9, 1, -5),  # ImageWidth below 0
         struct.pack("<HHI4s", 0x0128, 2, 4, b"cm"),  # ResolutionUnit as text
     ],
+    ids=["text for a number", "below 0", "text for a unit"],
 )
 def test_turned_upright_whatever_else_the_exif_data_says(tmp_path: Path, entry: bytes) -> None:
     orientation = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)

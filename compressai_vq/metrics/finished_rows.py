@@ -79,7 +79,8 @@ class FinishedRows:
                 name, row = json.loads(line)
             except (ValueError, TypeError):
                 break
-            if not isinstance(name, str) or not line.endswith(b"\n"):
+            plain = isinstance(name, str) and isinstance(row, dict)
+            if not plain or not line.endswith(b"\n"):
                 break
             self._rows[name] = row
             good += len(line)

@@ -19,6 +19,8 @@ from torch import Tensor
 def unshuffle_4(x: Tensor) -> Tensor:
     """(N, C, 4 h, 4 w) to (N, 16 C, h, w)."""
     n, channels, height, width = x.shape
+    if not n:  # torch's own leaves empty batches as they are
+        return x.reshape(n, 16 * channels, height // 4, width // 4)
     if torch.is_grad_enabled() or x.dtype != torch.bfloat16 or not x.is_contiguous():
         return F.pixel_unshuffle(x, 4)
     rows = x.view(torch.int64).view(n, channels, height // 4, 4, width // 4)
@@ -31,9 +33,11 @@ def shuffle_2(x: Tensor) -> Tensor:
 
     Of three channels torch's own are slow to lay side by side, and would be parted again.
     """
+    n, channels, height, width = x.shape
+    if not n:
+        return x.reshape(n, channels // 4, 2 * height, 2 * width)
     if torch.is_grad_enabled():
         return F.pixel_shuffle(x, 2)
-    n, channels, height, width = x.shape
     last = x.permute(0, 2, 3, 1)
     if x.dtype == torch.bfloat16 and last.is_contiguous():
         pairs = last.view(torch.int32).view(n, height, width, channels // 4, 2)

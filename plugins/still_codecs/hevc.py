@@ -18,7 +18,11 @@ _SETTINGS = "ipratio=1:keyint=1:info=0:wpp=0:pools=none:frame-threads=1:log-leve
 
 
 class HEVC(FFmpegCodec):
-    """libx265 as BPG uses it; qualities are QPs, 0 to 51."""
+    """libx265 as BPG uses it; qualities are QPs, 0 to 51.
+
+    Of a stream whose slice is cut off or damaged, ffmpeg gives a wrong picture and no error: the
+    bitstream has no check, and the decoder conceals what it cannot read.
+    """
 
     label = "HEVC intra (x265, 4:4:4), as in BPG"
     extension = ".265"

@@ -277,6 +277,7 @@ def test_bad_input(run: Run, photographs: Path, factorized: Path, tmp_path: Path
         (("pretrained", tmp_path / "text", *ours), "b.png: cannot be read"),
         (("pretrained", tmp_path / "folder", *ours), "c.png: cannot be read: it is not a file"),
         (("pretrained", photos, *variable, "--vbr_quantstep", "1,0"), "takes steps above 0"),
+        (("checkpoint", photos, *variable, "-p", factorized, factorized), "one checkpoint"),
         (("pretrained", photos, *ours, "-q", "1,x"), "-q takes numbers"),
         (("pretrained", photos, *ours, "-q", "12"), "from 12"),
         (("pretrained", photos, *ours, "--per-image"), "needs a folder"),

@@ -56,6 +56,15 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path, cut: int) -> None:
     assert (third.get("a"), third.get("b"), third.get("c")) == ({"bpp": 1}, None, {"bpp": 3})
 
 
+@pytest.mark.parametrize("line", ['["b", 1]', '["b", null]', '["b", []]', "[1, {}]", '{"b": {}}'])
+def test_what_is_no_row_is_dropped(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "rows"
+    FinishedRows(path, SETTINGS).add("a", {"bpp": 1})
+    path.write_text(path.read_text() + line + "\n")
+    again = FinishedRows(path, SETTINGS)
+    assert (again.get("a"), again.get("b"), len(again)) == ({"bpp": 1}, None, 1)
+
+
 def test_nothing_is_kept_without_a_path(tmp_path: Path) -> None:
     rows = FinishedRows(None, SETTINGS)
     rows.add("a", {"bpp": 1})

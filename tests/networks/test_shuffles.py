@@ -32,3 +32,10 @@ def test_planes_are_pixel_shuffles(layout: torch.memory_format, kind: torch.dtyp
     with torch.no_grad():
         found = shuffle_2(x)
     assert torch.equal(found, wanted) and found.is_contiguous()
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_empty_batches_have_the_shape_of_others(grad: bool) -> None:
+    with torch.set_grad_enabled(grad):
+        assert unshuffle_4(torch.rand(0, 3, 8, 20)).shape == (0, 48, 2, 5)
+        assert shuffle_2(torch.rand(0, 12, 5, 3)).shape == (0, 3, 10, 6)
