@@ -1,6 +1,7 @@
 """``python -m tests [pytest arguments]``: set up what is needed, then lint, types and tests.
 
-Two arguments are ours: ``--slow`` runs the slow tests too, ``--lint`` runs no tests at all.
+Three arguments are ours: ``--quick`` leaves out tests of whole programs, ``--slow`` runs the slow
+tests too, ``--lint`` runs no tests at all.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ CHECKS = {
     "mypy": ("-m", "mypy"),
 }
 
+MARKED = {
+    "--quick": ("-m", "not slow and not whole"),
+    # An empty expression undoes the "not slow" in pyproject.toml.
+    "--slow": ("-m", ""),
+}
+
 
 def main(arguments: list[str]) -> int:
     """Run every check, whether or not another failed; returns 0 if none did."""
@@ -23,8 +30,7 @@ def main(arguments: list[str]) -> int:
     if "--lint" in arguments:
         arguments = [argument for argument in arguments if argument != "--lint"]
     else:
-        # An empty expression after -m undoes the "not slow" in pyproject.toml.
-        options = [part for a in arguments for part in (("-m", "") if a == "--slow" else (a,))]
+        options = [part for a in arguments for part in MARKED.get(a, (a,))]
         # Two processes; tests of one file share fixtures, and so a process.  The order is
         # conftest.py's.  -n in the arguments comes later and counts.
         options = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *options]

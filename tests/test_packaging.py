@@ -19,6 +19,8 @@ import pytest
 
 from benchmarks.environment import environment_python
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("compressai_vq", "plugins", "setup.cfg", "setup.py", "pyproject.toml", "LICENSE")
 STARTUP_FILES = {"compressai_vq.pth", "compressai_vq.start"}

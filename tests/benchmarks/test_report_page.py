@@ -26,6 +26,8 @@ from .made_up_results import write_pictures, write_results
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+pytestmark = pytest.mark.whole
+
 pytest.importorskip("playwright.sync_api", reason="needs the extra 'report'")
 
 SCREENSHOT = ROOT / "out" / "ci" / "report.png"

@@ -15,6 +15,8 @@ from compressai_vq.picture import write_picture
 from ..fixtures import photograph
 from .conftest import files_below
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 

@@ -16,6 +16,8 @@ from compressai_vq.file_codec import FileCodec
 
 from ..fixtures import photograph
 
+pytestmark = pytest.mark.whole
+
 _PROBE = """
 import gc, json, sys
 from compressai_vq.cli import quick_start

@@ -21,6 +21,8 @@ from ..fixtures import photograph
 from .conftest import Run
 from .test_process import ENVIRONMENT
 
+pytestmark = pytest.mark.whole
+
 
 def give(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))

@@ -19,6 +19,8 @@ from compressai_vq.metrics.picture_metrics import PictureMetrics
 
 from .conftest import Tool, run_tool
 
+pytestmark = pytest.mark.whole
+
 EVAL = ("-m", "compressai.utils.eval_model")
 
 

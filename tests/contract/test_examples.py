@@ -11,6 +11,8 @@ from PIL import Image
 
 from .conftest import Tool
 
+pytestmark = pytest.mark.whole
+
 pytest.importorskip("examples.codec", reason="this build of compressai ships no examples")
 
 

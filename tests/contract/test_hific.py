@@ -14,6 +14,8 @@ from compressai_vq.plugins.hific.codec import HiFiC
 
 from .conftest import Tool, run_tool
 
+pytestmark = pytest.mark.whole
+
 
 def test_hific_is_listed_everywhere(listing: dict[str, list[str]]) -> None:
     for place, names in listing.items():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .conftest import Tool
+
+pytestmark = pytest.mark.whole
 
 
 def test_both_architectures_are_listed_everywhere(listing: dict[str, list[str]]) -> None:

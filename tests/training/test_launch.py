@@ -27,7 +27,7 @@ from compressai_vq.training.stages import pretrain_model
 from ..fixtures import photograph, untrained_weights
 from ..taming_reference import Reference, one_thread, save_lightning  # noqa: F401
 
-pytestmark = pytest.mark.usefixtures("narrow")
+pytestmark = [pytest.mark.usefixtures("narrow"), pytest.mark.whole]
 
 SETTINGS: dict[str, Any] = {
     "steps": 4,

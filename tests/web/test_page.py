@@ -30,6 +30,8 @@ from ..taming_reference import one_thread  # noqa: F401
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+pytestmark = pytest.mark.whole
+
 pytest.importorskip("playwright.sync_api", reason="needs the extra 'report'")
 pytest.importorskip("onnx", reason="needs the extra 'onnx'")
 
