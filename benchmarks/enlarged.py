@@ -103,7 +103,7 @@ def enlarge(picture: Tensor, factor: float) -> Tensor:
 
 
 def enlarged_table(report: dict[str, Any]) -> str:
-    """The results as README.md shows them."""
+    """The results as docs/figures.md shows them."""
     lines = ["| quality | enlarged | earlier weights | these weights |", "|--:|--:|--:|--:|"]
     for row in report["rows"]:
         lines.append(

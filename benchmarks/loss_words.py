@@ -1,4 +1,4 @@
-"""What README.md says of lossy links, from the results of three commands."""
+"""What docs/figures.md says of lossy links, from the results of three commands."""
 
 from __future__ import annotations
 

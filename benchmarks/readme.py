@@ -1,9 +1,9 @@
-"""Writes the figures in README.md from the results files, or checks that they agree.
+"""Writes the figures in README.md and docs/ from the results files, or checks that they agree.
 
-    python -m benchmarks.readme            rewrite README.md
-    python -m benchmarks.readme --check    exit 1 if it would change
+    python -m benchmarks.readme            rewrite them
+    python -m benchmarks.readme --check    exit 1 if one would change
 
-What stands in README.md between ``<!-- figures NAME -->`` and ``<!-- end -->``, a block or a few
+What stands there between ``<!-- figures NAME -->`` and ``<!-- end -->``, a block or a few
 words of a sentence (never at the start of a line: Markdown would take that line for HTML),
 belongs to the function of that name below.
 """
@@ -34,6 +34,7 @@ from benchmarks.surroundings import surroundings_table
 from benchmarks.unchanged import as_sentence
 from compressai_vq.training.log import read_rows
 
+PAGES = (ROOT / "README.md", ROOT / "docs" / "figures.md", ROOT / "docs" / "training.md")
 RESULTS = ROOT / "benchmarks" / "results"
 SPEEDS = ("speed.json", "speed-avx512.json", "speed-fp32.json")
 WEIGHTS = ROOT / "compressai_vq" / "weights" / "mao2024-vqgan-lite.json"
@@ -50,6 +51,16 @@ def published() -> str:
     (paper,) = (curve for curve in Published().curves("kodak") if curve.codec == OURS)
     values = [f"{value:.2f}".lstrip("0") for value in paper.values["lpips"]]
     return f"{values[0]} at quality 1 and {values[-1]} at quality {len(values)}"
+
+
+def saved() -> str:
+    """What the index prior saves of complete files, in the words of a sentence."""
+    with_prior, without = (_load(f"kodak/{codec}.json")["results"] for codec in (BY_PRIOR, OURS))
+    shares = [
+        100 * (1 - least / some)
+        for least, some in zip(with_prior["bytes"], without["bytes"], strict=True)
+    ]
+    return f"{min(shares):.0f} to {max(shares):.0f} %"
 
 
 def kodak() -> str:
@@ -244,6 +255,7 @@ def told(file: str, words: Callable[[dict[str, Any]], str]) -> Callable[[], str]
 BLOCKS: dict[str, Callable[[], str]] = {
     "rates": rates,
     "published": published,
+    "saved": saved,
     "kodak": kodak,
     "speed": speed,
     "hook": hook,
@@ -269,7 +281,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
 
 
 def render(text: str) -> str:
-    """README.md with every block written anew, within its line where it is within one.
+    """A page with every block written anew, within its line where it is within one.
 
     Raises:
         KeyError: for a block that no function writes.
@@ -287,12 +299,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing")
     check = parser.parse_args().check
-    readme = ROOT / "README.md"
-    old = readme.read_text()
-    new = render(old)
+    stale = {page: new for page in PAGES if (new := render(old := page.read_text())) != old}
     if check:
-        return int(old != new)
-    readme.write_text(new)
+        return int(bool(stale))
+    for page, new in stale.items():
+        page.write_text(new)
     return 0
 
 

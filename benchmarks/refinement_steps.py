@@ -103,7 +103,7 @@ def _ratios(rows: list[dict[str, Any]], base: list[dict[str, Any]]) -> dict[str,
 
 
 def steps_table(report: dict[str, Any]) -> str:
-    """The results as README.md shows them."""
+    """The results as docs/figures.md shows them."""
     lines = [
         "| steps | times as long to encode | bytes | LPIPS | LPIPS-VGG | DISTS | PSNR dB |",
         "|--:|--:|--:|--:|--:|--:|--:|",

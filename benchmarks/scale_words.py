@@ -1,4 +1,4 @@
-"""What README.md says of large pictures and of folders, from the results of two commands."""
+"""What docs/figures.md says of large pictures and of folders, from the results of two commands."""
 
 from __future__ import annotations
 

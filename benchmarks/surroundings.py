@@ -99,7 +99,7 @@ def middle(picture: Tensor) -> Tensor:
 
 
 def surroundings_table(report: dict[str, Any]) -> str:
-    """The results as README.md shows them."""
+    """The results as docs/figures.md shows them."""
     lines = [
         "| quality | pixels around | LPIPS | PSNR dB | error of tones |",
         "|--:|--:|--:|--:|--:|",

@@ -1,9 +1,9 @@
 """``python -m benchmarks.report``: stored results to one page, plots and tables.
 
 Writes OUT/report.html, which works from the file system and offline, and beside the results
-plots/*.png and tables/*.md, which README.md shows. Pictures for the page's viewer are decoded
-from the files that ``python -m benchmarks.compare`` left in out/streams if the originals' folder
-is given with --pictures; otherwise two sample photographs are compressed on the fly.
+plots/*.png and tables/*.md, which README.md and docs/ show. Pictures for the page's viewer are
+decoded from the files that ``python -m benchmarks.compare`` left in out/streams if the originals'
+folder is given with --pictures; otherwise two sample photographs are compressed on the fly.
 """
 
 from __future__ import annotations

@@ -1,26 +1,42 @@
-"""The figures in README.md are those of the results files."""
+"""The figures in README.md and docs/ are those of the results files."""
 
 from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from benchmarks.codecs import OURS, REFINED
 from benchmarks.environment import ROOT
-from benchmarks.readme import BLOCKS, RESULTS, SPEEDS, WEIGHTS, render
+from benchmarks.readme import BLOCKS, PAGES, RESULTS, SPEEDS, WEIGHTS, render
 from benchmarks.report.published import Published
 
 
-def test_readme_shows_the_results_that_are_in_the_repository() -> None:
-    text = (ROOT / "README.md").read_text()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_show_the_results_that_are_in_the_repository(page: Path) -> None:
+    text = page.read_text()
     assert render(text) == text, "run python -m benchmarks.readme"
 
 
-def test_every_block_is_used() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert set(re.findall(r"<!-- figures (\w+) -->", text)) == set(BLOCKS)
+def test_every_block_is_used_once_and_every_page_is_rendered() -> None:
+    texts = {page: page.read_text() for page in PAGES}
+    used = re.findall(r"<!-- figures (\w+) -->", "".join(texts.values()))
+    assert sorted(used) == sorted(BLOCKS)
+    assert set(PAGES) == {ROOT / "README.md", *(ROOT / "docs").glob("*.md")}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"(?s)```.*?```", "", page.read_text())
+    headings = re.findall(r"(?m)^#+ (.+)$", text)
+    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in anchors
+        elif "://" not in target:
+            assert (page.parent / target.partition("#")[0]).exists(), target
 
 
 @pytest.mark.parametrize(
@@ -85,8 +101,8 @@ def test_figures_within_a_sentence_stay_within_it() -> None:
     words = f"{rates[0]:.3f} to {rates[-1]:.3f}"
     assert render(stale) == f"rates of <!-- figures rates -->{words}<!-- end --> bits"
     # At the start of a line it would begin a block of HTML, and Markdown ends there.
-    text = (ROOT / "README.md").read_text()
-    assert not re.findall(r"(?m)^<!-- figures \w+ -->[^\n]", text)
+    for page in PAGES:
+        assert not re.findall(r"(?m)^<!-- figures \w+ -->[^\n]", page.read_text())
 
 
 def test_the_published_figures_are_those_of_the_paper() -> None:
