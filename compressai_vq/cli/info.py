@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -25,7 +26,9 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "info", help="what .cvq and weights files hold; without a file: the weights in use"
     )
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="or folders, whose .cvq files count"
+    )
     jobs.add_json_argument(parser)
     jobs.add_weights_arguments(parser)
     parser.set_defaults(run=run)
@@ -45,8 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
         described[0]["coding"] = codec.coding
         described[0]["prior"] = codec.prior.fingerprint.hex() if codec.prior else "none"
-    for path in arguments.files:
+    for path in (found for named in arguments.files for found in _files(named)):
         try:
+            if path.is_dir():
+                raise CodecError(f"{path}: no files that end in .cvq")
             described.append({"file": str(path), **describe(path)})
         except CodecError as error:
             failed = True
@@ -58,8 +63,19 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(described, indent=2))
     else:
         for entry in described:
-            print("\n".join(f"{key}: {value}" for key, value in entry.items()), end="\n\n")
+            print("\n".join(f"{k}: {_text(v)}" for k, v in entry.items()), end="\n\n")
     return 2 if failed else 0
+
+
+def _files(named: Path) -> list[Path]:
+    """A folder's ``.cvq`` files, or itself where there are none, and a file itself."""
+    with contextlib.suppress(CodecError):
+        return jobs.find([named], (".cvq",))
+    return [named]
+
+
+def _text(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def describe_weights(weights: LadderWeights) -> dict[str, Any]:

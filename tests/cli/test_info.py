@@ -88,6 +88,25 @@ def test_bad_files_do_not_stop_the_others(
     assert all(str(path) in line for path, line in zip(paths, result.errors, strict=True))
 
 
+def test_folders_are_gone_through(run: Run, codec: FileCodec, tmp_path: Path) -> None:
+    data = codec.compress(photograph(48, 64), 3)
+    (tmp_path / "files" / "more").mkdir(parents=True)
+    for name in ("a.cvq", "more/b.cvq", "more/c.CVQ", "d.txt"):
+        (tmp_path / "files" / name).write_bytes(data)
+    (tmp_path / "files" / "more" / "bad.cvq").write_bytes(b"text")
+    (tmp_path / "empty").mkdir()
+    result = run("info", tmp_path / "files", tmp_path / "empty")
+    assert result.code == 2
+    told = [line for line in result.out.splitlines() if line.startswith("file: ")]
+    found = ("a.cvq", "more/b.cvq", "more/c.CVQ")
+    assert told == [f"file: {tmp_path / 'files' / name}" for name in found]
+    assert result.out.count(f"bpp: {8 * len(data) / (48 * 64):.4f}\n") == 3
+    assert result.errors == [
+        f"error: {tmp_path}/files/more/bad.cvq: not a .cvq file",
+        f"error: {tmp_path}/empty: no files that end in .cvq",
+    ]
+
+
 def test_what_would_be_ignored_is_refused(run: Run, weights_file: Path, prior_file: Path) -> None:
     for option, value in [
         ("--weights", weights_file),
