@@ -16,7 +16,7 @@ from .codings import FREQUENCIES, PRIOR, check_coding
 from .errors import CodecError
 from .index_coder import IndexCoder
 from .networks.memory_layout import like_weights, number_format
-from .pixel_range import eight_bit, network_range, unit_range
+from .pixel_range import check_images, eight_bit, network_range, unit_range
 from .prior.coder import PriorCoder
 from .prior.neighbour_bits import neighbour_bits
 from .prior.network import PriorNetwork
@@ -93,7 +93,11 @@ class VQGANCodec(CompressionModel):
         """Images (N, 3, H, W), in [0, 1] or uint8, to latents (N, D, ceil(H/16), ceil(W/16)).
 
         In one piece, with gradients where they are on, and in the networks' number format.
+
+        Raises:
+            CodecError: when it is no batch of images.
         """
+        check_images(x)
         x = network_range(x, number_format(self.encoder))
         return self.encoder(like_weights(x, self.encoder), self.rate)
 
@@ -131,7 +135,11 @@ class VQGANCodec(CompressionModel):
 
         Returns:
             int64 (N, ceil(H/16), ceil(W/16)).
+
+        Raises:
+            CodecError: when it is no batch of images.
         """
+        check_images(x)
         shape = (-(-x.shape[-2] // STRIDE), -(-x.shape[-1] // STRIDE))
         if not self._in_tiles(shape):
             return self.codebook.quantize(self.latent(x))
@@ -290,6 +298,9 @@ class VQGANCodec(CompressionModel):
             ``x_hat`` (N, 3, H, W), not clipped, and ``likelihoods``, whose ``indices``
             (N, ceil(H/16), ceil(W/16)) are the probabilities that the indices are coded with;
             in training always the frequencies', which are what is trained.
+
+        Raises:
+            CodecError: when it is no batch of images.
         """
         codewords, indices = self.codebook(self.latent(x))
         x_hat = self.image(codewords)[..., : x.shape[-2], : x.shape[-1]]
@@ -300,6 +311,9 @@ class VQGANCodec(CompressionModel):
 
         Returns:
             ``strings``, a list of one list of N bytes objects, and ``shape``, (h, w).
+
+        Raises:
+            CodecError: when it is no batch of images.
         """
         indices = self.encode(x)
         shape = (indices.shape[1], indices.shape[2])
@@ -310,8 +324,10 @@ class VQGANCodec(CompressionModel):
 
         Raises:
             CodecError: when a string is damaged or was written with other frequencies
-                or another prior.
+                or another prior, and when ``strings`` is not a list of one list.
         """
+        if len(strings) != 1 or isinstance(strings[0], bytes):
+            raise CodecError("strings must be a list of one list of bytes objects")
         (maps,) = strings
         return {"x_hat": self.decode(self.read(maps, shape))}
 

@@ -111,11 +111,15 @@ class FileCodec:
         """A picture, uint8 (3, H, W), to the contents of a file.
 
         Raises:
-            CodecError: when the weights lack the quality or the picture is too large.
+            CodecError: when the weights lack the quality, and when the picture is too large or
+                of another kind.
         """
         return self._compress(picture, quality, self.refinement)
 
     def _compress(self, picture: Tensor, quality: int, refinement: Refinement | None) -> bytes:
+        if picture.dtype != torch.uint8 or picture.ndim != 3:
+            found = f"{str(picture.dtype).removeprefix('torch.')} {tuple(picture.shape)}"
+            raise CodecError(f"a picture must be uint8 (3, H, W), and this is {found}")
         height, width = picture.shape[1:]
         self._check_size(width, height)
         codec = self._coder(quality, self.coding)

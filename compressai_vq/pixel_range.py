@@ -16,10 +16,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .errors import CodecError
 from .picture import rounded
 from .rates import STRIDE
 
 _AT_ONCE = 1 << 18  # numbers
+
+
+def check_images(x: Tensor) -> None:
+    """Refuse what is no batch of RGB images, (N, 3, H, W), of floats or 8-bit pixels.
+
+    Raises:
+        CodecError: which says what it is instead.
+    """
+    if x.ndim != 4 or x.shape[1] != 3 or not min(x.shape[2:]):
+        raise CodecError(f"images must be (N, 3, H, W) and not empty: these are {tuple(x.shape)}")
+    if not (x.dtype == torch.uint8 or x.is_floating_point()):
+        raise CodecError(f"images must be uint8, or floating-point in [0, 1]: these are {x.dtype}")
 
 
 def network_range(x: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

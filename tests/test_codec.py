@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import functools
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -85,6 +86,30 @@ def test_contract(name: str, size: tuple[int, int]) -> None:
         assert torch.allclose(codec(x)["x_hat"].clamp(0, 1), crop, atol=1e-5)
     # With gradients other routines convolve, which round otherwise, how much depends on the CPU.
     assert torch.allclose(out["x_hat"].clamp(0, 1), crop, atol=2e-5)
+
+
+@architectures
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (torch.rand(3, 32, 32), r"\(N, 3, H, W\) and not empty: these are \(3, 32, 32\)"),
+        (torch.rand(1, 32, 32, 3), r"these are \(1, 32, 32, 3\)"),
+        (torch.rand(1, 1, 32, 32), r"these are \(1, 1, 32, 32\)"),
+        (torch.rand(1, 3, 0, 32), r"these are \(1, 3, 0, 32\)"),
+        (torch.ones(1, 3, 32, 32, dtype=torch.int64), "uint8, or floating-point.*torch.int64"),
+    ],
+)
+def test_what_is_no_batch_of_images(name: str, x: Tensor, words: str) -> None:
+    codec = shared_codec(name)
+    for use in (codec, codec.compress, codec.encode):
+        with pytest.raises(CodecError, match=words):
+            use(x)
+
+
+@pytest.mark.parametrize("strings", [[], [b"a"], [[b"a"], [b"b"]]])
+def test_strings_that_are_not_one_list(strings: Any) -> None:
+    with pytest.raises(CodecError, match="a list of one list"):
+        shared_codec("mao2024-vqgan-lite").decompress(strings, (2, 2))
 
 
 @architectures

@@ -86,6 +86,19 @@ def test_qualities_that_the_weights_lack() -> None:
     assert codec.compress_to_fit(photograph(48, 64), 10**9)[1] == 9
 
 
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (torch.rand(3, 32, 32), r"uint8 \(3, H, W\), and this is float32 \(3, 32, 32\)"),
+        (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), r"this is uint8 \(1, 3, 32, 32\)"),
+        (torch.zeros(32, 32, 3, dtype=torch.uint8), r"\(N, 3, H, W\).*\(1, 32, 32, 3\)"),
+    ],
+)
+def test_what_is_no_picture(picture: torch.Tensor, words: str) -> None:
+    with pytest.raises(CodecError, match=words):
+        FileCodec(untrained_weights()).compress(picture, 3)
+
+
 def test_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Mao2024VQGANLite, "max_pixels", 1000)
     CODEC.decompress(CODEC.compress(photograph(20, 50), 1))
