@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,13 @@ from ..errors import CodecError
 from .optimizer import check_optimizer
 from .regularity import SMALLEST_CROP
 from .schedule import warm_cosine
+from .settings_file import check_settings, read_settings
 
 PACKAGED = Path(__file__).parent / "configs"
 
 _SMALLEST_SURROUNDED = 64  # pixels; a smaller photograph has little to mirror
 
 TRAINABLE = ("all", "codebook", "encoder")
-
-
-_AT_LEAST_ONE = ("steps", "batch", "latent_channels")
 
 
 @dataclass(frozen=True)
@@ -68,16 +65,7 @@ class TrainingConfig:
         Raises:
             CodecError: for a file that cannot be read, and unknown, missing or bad settings.
         """
-        try:
-            settings = tomllib.loads(Path(path).read_text())
-        except (OSError, ValueError) as error:
-            raise CodecError(f"cannot read settings {path}: {error}") from error
-        try:
-            config = cls(**settings)
-        except TypeError as error:
-            raise CodecError(
-                f"{path}: {error}".replace("TrainingConfig.__init__()", "")
-            ) from error
+        config = read_settings(cls, path)
         try:
             config._check_phases()
             for step in (0, *config._starts()):
@@ -86,25 +74,8 @@ class TrainingConfig:
             raise CodecError(f"{path}: {error}") from None
         return config
 
-    def _check_kinds(self) -> None:
-        """Make sure that every setting is of its kind, which reading a file does not."""
-        for each in fields(self):
-            value, kind = getattr(self, each.name), str(each.type)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            fitting = {
-                "int": whole,
-                "float": whole or isinstance(value, float),
-                "bool": isinstance(value, bool),
-                "str": isinstance(value, str),
-                "list[int]": isinstance(value, list) and all(type(n) is int for n in value),
-            }
-            if not fitting.get(kind, True):
-                raise CodecError(f"{each.name} is of type {kind}, not {value!r}")
-            if each.name in _AT_LEAST_ONE and value < 1:
-                raise CodecError(f"{each.name} is 1 or more, not {value}")
-
     def _check(self) -> None:
-        self._check_kinds()
+        check_settings(self)
         if self.train not in TRAINABLE:
             known = ", ".join(TRAINABLE)
             raise CodecError(f'train is one of {known}, not "{self.train}"')

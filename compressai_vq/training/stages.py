@@ -12,7 +12,6 @@ weights file instead, so that an imported checkpoint goes through the same pipel
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from ..networks.lite import NUM_RATES, LiteDecoder, LiteEncoder
 from ..networks.taming import TamingDecoder, TamingEncoder
 from .config import PACKAGED, TrainingConfig
 from .ladder import Ladder, share_rate
+from .settings_file import read_settings
 from .source_commit import source_commit
 from .usage import count_usage
 
@@ -49,12 +49,9 @@ class ClusterConfig:
         """Read a TOML file.
 
         Raises:
-            CodecError: when it cannot be read or has unknown settings.
+            CodecError: when it cannot be read or has unknown or bad settings.
         """
-        try:
-            return cls(**tomllib.loads(path.read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise CodecError(f"cannot read settings {path}: {error}") from error
+        return read_settings(cls, path)
 
     @classmethod
     def packaged(cls) -> ClusterConfig:

@@ -135,6 +135,22 @@ def test_settings_of_another_kind_are_named(name: str, value: object, words: str
         config._check()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("learning_rate", float("nan"), "learning_rate is 0 or more, not nan"),
+        ("alex", float("inf"), "alex is 0 or more, not inf"),
+        ("warmup", -1, "warmup is 0 or more, not -1"),
+        ("decay", 1.5, "decay is from 0 to 1, not 1.5"),
+        ("average", -0.1, "average is from 0 to 1"),
+    ],
+)
+def test_settings_out_of_their_range_are_named(name: str, value: float, words: str) -> None:
+    config = replace(TrainingConfig.packaged("finetune"), **{name: value})  # type: ignore[arg-type]
+    with pytest.raises(CodecError, match=words):
+        config._check()
+
+
 def test_settings_of_another_kind_are_named_with_their_file(tmp_path: Path) -> None:
     with pytest.raises(CodecError, match=r"toml: optimizer is of type str, not 3"):
         load(tmp_path, "optimizer = 3")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import CodecError
+from ..optimizer import check_optimizer
+from ..settings_file import read_settings
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,15 @@ class PriorConfig:
         """Read a TOML file.
 
         Raises:
-            CodecError: when it cannot be read, or lacks settings or has unknown ones.
+            CodecError: when it cannot be read, or lacks settings or has unknown or bad ones.
         """
+        config = read_settings(cls, path)
         try:
-            return cls(**tomllib.loads(Path(path).read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            what = str(error).replace("PriorConfig.__init__()", "").strip()
-            raise CodecError(f"cannot read settings {path}: {what}") from error
+            check_optimizer(config.optimizer)
+            if config.crop % 16 or config.crop < 16:
+                raise CodecError(f"crop is a multiple of 16, not {config.crop}")
+            if config.zoom < 1:
+                raise CodecError(f"zoom is 1 or more, not {config.zoom}")
+        except CodecError as error:
+            raise CodecError(f"{path}: {error}") from None
+        return config
