@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from ..errors import CodecError
 from ..ladder_weights import LadderWeights
 from ..precision import for_training
+from ..rates import LADDER
 from .config import TrainingConfig
 from .export import export
 from .ladder import Ladder
@@ -107,6 +108,11 @@ def _start(
     if stage == "pretrain":
         if path is not None:
             raise CodecError("pretrain starts from nothing: --start is for later stages")
+        if config.codewords < LADDER[-1]:
+            raise CodecError(
+                f"codewords is {LADDER[-1]} or more, for the ladder's codebooks to be made of, "
+                f"not {config.codewords}"
+            )
         return pretrain_model(config), ""
     fingerprint = ""
     if path is not None:

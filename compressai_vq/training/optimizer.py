@@ -110,6 +110,29 @@ def check_optimizer(name: str) -> None:
         raise CodecError(f"optimizer is {' or '.join(OPTIMIZERS)}, not {name!r}")
 
 
+def take_step(
+    model: nn.Module, optimizer: MuonAndAdamW | torch.optim.Optimizer, step: int
+) -> None:
+    """Update a model by its gradients, clipped together to norm 1.
+
+    Of several processes all have the same gradients, so that all of them fail or none.
+
+    Args:
+        model: whose gradients are there.
+        optimizer: of its parameters.
+        step: which one it is, for the message.
+
+    Raises:
+        CodecError: when a gradient is not finite; nothing has changed then.
+    """
+    if not torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).isfinite():
+        raise CodecError(
+            f"the gradients of step {step} are not finite: training goes on from the last state "
+            "that was saved; give it a lower learning_rate"
+        )
+    optimizer.step()
+
+
 def adamw(
     parameters: list[nn.Parameter], learning_rate: float, decay: float = _DECAY
 ) -> torch.optim.AdamW:

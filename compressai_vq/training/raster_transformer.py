@@ -34,6 +34,7 @@ from ..pretrained import pretrained_weights
 from ..prior.raster_transformer import GPT, RasterTransformer, logits_at, new_gpt
 from .exit_code import exit_code
 from .log import append_row, read_rows
+from .optimizer import take_step
 from .photographs import load_photographs
 from .prior.index_maps import IndexMaps
 from .schedule import warm_cosine
@@ -203,8 +204,7 @@ class RasterRun:
         loss = F.cross_entropy(logits.float(), tokens[gaps])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.gpt.parameters(), 1.0)
-        self.optimizer.step()
+        take_step(self.gpt, self.optimizer, self.step)
         return loss.item() / math.log(2)
 
     def _windows(self, maps: Tensor, rng: np.random.Generator) -> Tensor:

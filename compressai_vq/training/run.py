@@ -29,7 +29,7 @@ from .adversary import Adversary
 from .config import TrainingConfig
 from .ladder import Ladder, LadderOutput
 from .log import append_row
-from .optimizer import make_optimizer
+from .optimizer import make_optimizer, take_step
 from .perceptual import PerceptualLoss
 from .photographs import random_crops
 from .regularity import regularity
@@ -177,8 +177,7 @@ class TrainingRun:
                 loss = loss + config.adversarial * self.adversary.balance * fooled
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
+        take_step(self.model, self.optimizer, self.step)
         terms["loss"] = loss.item()
         if self.adversary:
             with self.fabric.autocast():

@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
     "final_learning_rate": 1e-4,
     "warmup": 2,
     "unquantized": 2,
-    "codewords": 64,
+    "codewords": 2048,
     "latent_channels": 4,
     "decay": 0.9,
     "average": 0.9,
@@ -338,3 +338,13 @@ def test_bad_use_is_one_line(
     assert code == 2
     assert message in error and error.count("\n") == 0
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_codebook_too_small_to_cluster_is_refused_before_it_is_trained(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = _config(tmp_path / "c.toml", codewords=2047)
+    arguments = ["--data", str(folder), "--validation", str(folder), "--config", str(config)]
+    assert main(["train", "pretrain", *arguments, "--runs", str(tmp_path / "runs")]) == 2
+    assert "codewords is 2048 or more" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from compressai_vq.errors import CodecError
 from compressai_vq.training import optimizer as optimizer_module
-from compressai_vq.training.optimizer import MuonAndAdamW, as_matrix, make_optimizer
+from compressai_vq.training.optimizer import MuonAndAdamW, as_matrix, make_optimizer, take_step
 
 
 def _network(channels_last: bool) -> nn.Sequential:
@@ -108,6 +108,31 @@ def test_frozen_parameters_stay() -> None:
     optimizer.zero_grad()
     assert torch.equal(frozen, before)
     assert all(p.grad is None for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_gradients_that_are_not_finite_change_nothing(name: str, bad: float) -> None:
+    network = _network(True)
+    optimizer = make_optimizer(name, network, 0.01)
+    before = copy.deepcopy(network.state_dict())
+    (bad * network(torch.randn(1, 8, 4, 4)).sum()).backward()
+    with pytest.raises(CodecError, match="step 7 are not finite"):
+        take_step(network, optimizer, 7)
+    assert all(torch.equal(value, before[k]) for k, value in network.state_dict().items())
+    assert not optimizer.state_dict().get("state")
+
+
+def test_gradients_are_clipped_together() -> None:
+    networks = _network(True), _network(True)
+    networks[1].load_state_dict(networks[0].state_dict())
+    x = torch.randn(1, 8, 4, 4)
+    for network, scale in zip(networks, (100.0, 1000.0), strict=True):
+        optimizer = torch.optim.SGD(network.parameters(), 1.0)
+        (scale * network(x).sum()).backward()
+        take_step(network, optimizer, 0)
+    for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
 
 
 def test_unknown_names_are_refused() -> None:

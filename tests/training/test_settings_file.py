@@ -12,9 +12,7 @@ from compressai_vq.training.prior.config import PriorConfig
 from compressai_vq.training.settings_file import read_settings
 from compressai_vq.training.stages import ClusterConfig
 
-PRIOR = (
-    Path(__file__).parents[2] / "compressai_vq" / "training" / "prior" / "configs" / "prior.toml"
-)
+CONFIGS = Path(__file__).parents[2] / "compressai_vq" / "training" / "prior" / "configs"
 
 
 @dataclass(frozen=True)
@@ -86,11 +84,8 @@ def test_clustering(text: str, words: str, tmp_path: Path) -> None:
 )
 def test_the_priors(line: str, words: str, tmp_path: Path) -> None:
     name = line.partition(" ")[0]
-    kept = [
-        text
-        for text in (CONFIGS / "prior.toml").read_text().splitlines()
-        if not text.startswith(f"{name} ")
-    ]
+    packaged = (CONFIGS / "prior.toml").read_text().splitlines()
+    kept = [text for text in packaged if not text.startswith(f"{name} ")]
     (tmp_path / "prior.toml").write_text("\n".join([*kept, line]))
     with pytest.raises(CodecError, match=words):
         PriorConfig.load(tmp_path / "prior.toml")

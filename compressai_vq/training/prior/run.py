@@ -16,7 +16,7 @@ from torch import Tensor
 from ...precision import autocast
 from ...prior.order import NUM_PASSES, pass_numbers
 from ..log import append_row
-from ..optimizer import make_optimizer
+from ..optimizer import make_optimizer, take_step
 from ..schedule import warm_cosine
 from ..source_commit import note_commit
 from .config import PriorConfig
@@ -129,8 +129,7 @@ class PriorRun:
         loss = bits / len(maps)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
+        take_step(self.model, self.optimizer, self.step)
         fresh = 1 - min(config.average, (self.step + 1) / (self.step + 10))
         for name, value in self.model.state_dict().items():
             self.average[name].lerp_(value, fresh)
