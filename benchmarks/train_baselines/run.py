@@ -18,6 +18,7 @@ from compressai_vq.machine import describe_machine
 from compressai_vq.training.log import append_row
 from compressai_vq.training.photographs import random_crops
 from compressai_vq.training.source_commit import note_commit
+from compressai_vq.training.state_file import load_state, save_state
 
 from .recipe import Recipe
 from .schedule import Schedule
@@ -132,12 +133,10 @@ class BaselineRun:
             "commits": self.commits,
             "recipe": self.recipe.state(),
         }
-        part = self.folder / "state.part"
-        torch.save(state, part)
-        part.replace(self.folder / "state.pt")
+        save_state(state, self.folder / "state.pt")
 
     def _resume(self) -> None:
-        state = torch.load(self.folder / "state.pt", weights_only=True)
+        state = load_state(self.folder / "state.pt")
         if state["settings"] != self._settings():
             raise ValueError(
                 f"the run in {self.folder} has other settings: give the same ones, or remove it"

@@ -26,6 +26,7 @@ from .log import read_rows
 from .photographs import load_photographs
 from .source_commit import source_commit
 from .stages import STAGES, model_of, state_of_weights
+from .state_file import load_state
 from .usage import count_usage
 
 
@@ -68,7 +69,7 @@ def export(
         raise CodecError(f"{runs} has no {stage} stage with the ladder's codebooks to export")
     if start is not None and stage == "cluster":
         raise CodecError("cluster starts from no weights file: export it without --start")
-    state = torch.load(runs / stage / "state.pt", weights_only=True, map_location="cpu")
+    state = load_state(runs / stage / "state.pt")
     before = None if start is None else LadderWeights.load(start)
     _check_start(stage, state.get("start"), before)
     # Counted with the weights as they are stored.
@@ -215,7 +216,7 @@ def _settings(runs: Path, stage: str) -> str:
     path = runs / stage / "state.pt"
     if not path.exists():
         return ""
-    state = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+    state = load_state(path, mmap=True)
     own = f"{stage}.toml"
     names = sorted((path.name for path in PACKAGED.glob("*.toml")), key=lambda name: name != own)
     for name in names:
@@ -238,7 +239,7 @@ def another_name(stage: str, taken: Container[str]) -> str:
 
 def describe_stage(folder: Path) -> dict[str, Any]:
     """What a stage's folder tells of it: amounts, machine, commits, settings, last figures."""
-    state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
+    state = load_state(folder / "state.pt")
     config = state["config"]
     return {
         "steps": state["step"],

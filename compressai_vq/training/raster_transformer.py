@@ -39,6 +39,7 @@ from .photographs import load_photographs
 from .prior.index_maps import IndexMaps
 from .schedule import warm_cosine
 from .source_commit import note_commit
+from .state_file import load_state, save_state
 
 _ARCHITECTURE = "mao2024-vqgan-lite"
 _STRIDE = 16  # pixels of an index
@@ -274,12 +275,10 @@ class RasterRun:
             "optimizer": self.optimizer.state_dict(),
             "commits": self.commits,
         }
-        part = self.state_path.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(self.state_path)
+        save_state(state, self.state_path)
 
     def _resume(self) -> None:
-        state = torch.load(self.state_path, map_location="cpu", weights_only=True)
+        state = load_state(self.state_path)
         ours = (asdict(self.config), self.maps.fingerprint.hex(), self.rate)
         if (state["config"], state["fingerprint"], state["rate"]) != ours:
             raise CodecError(

@@ -35,6 +35,7 @@ from .photographs import random_crops
 from .regularity import regularity
 from .source_commit import note_commit
 from .stages import with_grain_of
+from .state_file import load_state, save_state
 from .validation import Validation
 
 
@@ -263,12 +264,10 @@ class TrainingRun:
         }
         if self.adversary:
             state["adversary"] = self.adversary.state()
-        part = self.folder / "state.part"
-        torch.save(state, part)
-        part.replace(self.folder / "state.pt")
+        save_state(state, self.folder / "state.pt")
 
     def _resume(self) -> None:
-        state = torch.load(self.folder / "state.pt", weights_only=True, map_location="cpu")
+        state = load_state(self.folder / "state.pt")
         self.step, self.seconds = state["step"], state["seconds"]
         self.model.load_state_dict(with_grain_of(self.model, state["model"]))
         for name, value in state["average"].items():
@@ -305,7 +304,7 @@ def steps_done(folder: Path) -> int:
     path = folder / "state.pt"
     if not path.exists():
         return 0
-    return int(torch.load(path, weights_only=True, map_location="cpu", mmap=True)["step"])
+    return int(load_state(path, mmap=True)["step"])
 
 
 def freeze(model: Ladder, train: str) -> None:

@@ -29,6 +29,7 @@ from .config import PACKAGED, TrainingConfig
 from .ladder import Ladder, share_rate
 from .settings_file import read_settings
 from .source_commit import source_commit
+from .state_file import load_state, save_state
 from .usage import count_usage
 
 STAGES = ("pretrain", "cluster", "finetune", "adversarial")
@@ -147,7 +148,8 @@ def previous_state(runs: Path, stage: str) -> dict[str, Tensor]:
     path = runs / before / "state.pt"
     if not path.exists():
         raise CodecError(f"{stage} starts from {path}: run {before} first, or give --start")
-    return torch.load(path, weights_only=True, map_location="cpu")["average"]
+    average: dict[str, Tensor] = load_state(path)["average"]
+    return average
 
 
 def _check_clustered(path: Path, state: dict[str, Any], made_of: dict[str, Any]) -> None:
@@ -183,7 +185,7 @@ def cluster(config: ClusterConfig, runs: Path, pictures: list[Tensor]) -> Ladder
     book = large.codebook(_LARGE)
     made_of = {"settings": asdict(config), "codebook": book.weight}
     if path.exists():
-        clustered = torch.load(path, weights_only=True)
+        clustered = load_state(path)
         _check_clustered(path, clustered, made_of)
         return model_of(clustered["average"], 0.0)
     counts = None
@@ -200,7 +202,5 @@ def cluster(config: ClusterConfig, runs: Path, pictures: list[Tensor]) -> Ladder
         "commits": [source_commit()],
         "made_of": made_of,
     }
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+    save_state(state, path)
     return model

@@ -21,6 +21,7 @@ from ...prior.integer_layers import WEIGHT_MAX, IntegerLinear
 from ...prior.network import Block, PriorNetwork
 from ...prior.prior_weights import PriorWeights
 from ..log import read_rows
+from ..state_file import load_state
 from .model import PriorModel, fraction_bits
 
 
@@ -68,7 +69,7 @@ def export(run: Path, maps_codewords: dict[int, Tensor], data: list[str], output
         data: the training photographs, for the record.
         output: safetensors file.
     """
-    state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+    state = load_state(run / "state.pt")
     config = state["config"]
     sizes = {rate: torch.zeros(len(words)) for rate, words in maps_codewords.items()}
     model = PriorModel(maps_codewords, sizes, config["channels"], config["depth"])

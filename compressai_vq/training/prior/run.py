@@ -19,6 +19,7 @@ from ..log import append_row
 from ..optimizer import make_optimizer, take_step
 from ..schedule import warm_cosine
 from ..source_commit import note_commit
+from ..state_file import load_state, save_state
 from .config import PriorConfig
 from .index_maps import IndexMaps
 from .masks import draw_masks
@@ -205,12 +206,10 @@ class PriorRun:
             "rates": self.maps.rates,
             "start": self.start,
         }
-        part = self.folder / "state.part"
-        torch.save(state, part)
-        part.replace(self.folder / "state.pt")
+        save_state(state, self.folder / "state.pt")
 
     def _resume(self) -> None:
-        state = torch.load(self.folder / "state.pt", map_location=self.device, weights_only=True)
+        state = load_state(self.folder / "state.pt", self.device)
         if state["fingerprint"] != self.maps.fingerprint.hex():
             raise ValueError(f"{self.folder} belongs to other weights of the codec")
         # A run can be prolonged, and that is all: its steps are not told apart afterwards.

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ..photographs import random_crops
+from ..state_file import load_state, save_state
 from .index_maps import IndexMaps
 
 _SEED = 1000  # of the first view, whatever the run's: views belong to the photographs
@@ -62,11 +63,9 @@ class StoredMaps:
                 "zoom": enlarged,
             }
             if not path.exists():
-                part = path.with_suffix(".part")
                 encoded = _encoded(maps, pictures, crop, enlarged, _SEED + view)
-                torch.save({"made_of": made_of, "maps": encoded}, part)
-                part.replace(path)
-            stored = torch.load(path, weights_only=True)
+                save_state({"made_of": made_of, "maps": encoded}, path)
+            stored = load_state(path)
             if stored["made_of"] != made_of:
                 raise ValueError(f"{path} is of other weights, photographs or settings: remove it")
             self._views.append(stored["maps"])

@@ -1,0 +1,50 @@
+"""What a run needs to go on: a file that is written whole or not at all, and checked when read."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import CodecError
+
+
+def save_state(state: dict[str, Any], path: Path) -> None:
+    """Write tensors, numbers, strings and lists and dicts of them; what was there is replaced.
+
+    Raises:
+        CodecError: when it cannot be written; what was there is still there then.
+    """
+    part = path.with_suffix(".part")
+    try:
+        torch.save(state, part)
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # torch tells of a full disk by the latter
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise CodecError(f"cannot write {path}: {reason}") from error
+
+
+def load_state(path: Path, device: str | torch.device = "cpu", mmap: bool = False) -> Any:
+    """Read what :func:`save_state` wrote; code in the file is not run.
+
+    Args:
+        path: of the file.
+        device: where its tensors go.
+        mmap: leave tensors in the file until they are used.
+
+    Raises:
+        CodecError: when it cannot be read or is no such file.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
+    except OSError as error:
+        raise CodecError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # torch names no class of what a damaged file raises
+        raise CodecError(f"{path} is damaged: remove it to begin this anew") from error
+    if not isinstance(state, dict):
+        raise CodecError(f"{path} is no state of a run: remove it to begin this anew")
+    return state
