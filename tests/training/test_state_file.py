@@ -56,7 +56,7 @@ def test_what_was_there_stays_when_writing_fails(
         raise RuntimeError("PytorchStreamWriter failed writing file data/0\nand more")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(CodecError, match="cannot write .*: PytorchStreamWriter failed"):
+    with pytest.raises(CodecError, match="PytorchStreamWriter failed"):
         save_state(STATE, path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
     with pytest.raises(CodecError, match="cannot write"):
