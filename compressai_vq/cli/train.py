@@ -75,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise CodecError(f"--{name.replace('_', '-')} is 1 or more, not {value}")
+    if arguments.threads < 0:
+        raise CodecError(f"--threads is 0 or more, not {arguments.threads}")
     if arguments.stage not in ("export", "cluster") and not arguments.validation:
         raise CodecError(f"{arguments.stage} needs --validation: photographs not trained on")
     quick_start.import_compressai()

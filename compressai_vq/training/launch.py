@@ -66,6 +66,8 @@ def launch(arguments: argparse.Namespace) -> None:
     fabric = make_fabric(arguments.accelerator, arguments.devices, arguments.nodes)
     folder = arguments.runs / stage
     done = steps_done(folder)
+    if done >= config.steps and fabric.is_global_zero:
+        print(f"{folder}: all of its {done} steps are done; --steps prolongs it")
     settings = config.at(done)
     model, start = _start(stage, settings, arguments.runs, arguments.start)
     pictures = _photographs(arguments.data, config.smallest_side)

@@ -316,6 +316,7 @@ def test_codebook_mode_trains_what_is_next_to_the_codebook(taming: bool) -> None
         (["pretrain", "--validation", "FOLDER", "--nodes", "0"], "--nodes is 1 or more"),
         (["pretrain", "--validation", "FOLDER", "--steps", "0"], "--steps is 1 or more"),
         (["pretrain", "--validation", "FOLDER", "--save-every", "0"], "--save-every is 1 or"),
+        (["pretrain", "--validation", "FOLDER", "--threads", "-1"], "--threads is 0 or more"),
         (["pretrain", "--validation", "FOLDER/0.png"], "neither a folder nor a whole tar"),
     ],
 )
@@ -348,3 +349,14 @@ def test_a_codebook_too_small_to_cluster_is_refused_before_it_is_trained(
     assert main(["train", "pretrain", *arguments, "--runs", str(tmp_path / "runs")]) == 2
     assert "codewords is 2048 or more" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_that_is_done_says_so(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = _config(tmp_path / "c.toml", steps=1, unquantized=0)
+    arguments = ["--data", str(folder), "--validation", str(folder), "--config", str(config)]
+    arguments += ["--runs", str(tmp_path / "runs")]
+    for words in ("step=1 ", "all of its 1 steps are done"):
+        assert main(["train", "pretrain", *arguments]) == 0
+        assert words in capsys.readouterr().out
