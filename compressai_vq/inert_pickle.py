@@ -204,6 +204,9 @@ def _tensors(records: dict[str, Any], read: _ReadStorage, size: int) -> dict[str
     left = _MOST_COPIES * size
     for key, tensors in itertools.groupby(by_storage, key=lambda tensor: tensor.storage.key):
         data = read(key)
+        size -= len(data)
+        if size < 0:
+            raise ValueError("its storages overlap")
         for tensor in tensors:
             left -= tensor.nbytes
             if left < 0:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 import tracemalloc
 import zipfile
+import zlib
 from collections import OrderedDict, defaultdict
 from typing import Any
 
@@ -248,3 +250,30 @@ def test_more_tensors_or_dimensions_than_checkpoints_have() -> None:
         read_inert(file, dict)
     with pytest.raises(ValueError, match="too many tensors"):
         read_inert(file, lambda root: {str(n): root["a"] for n in range(10_001)})
+
+
+def test_storages_that_lie_within_others_are_refused() -> None:
+    numbers = torch.rand(10_000).numpy().tobytes()
+    names = [f"archive/data/{n}".encode() for n in range(2)]
+
+    def header(name: bytes, data: bytes) -> bytes:
+        common = (zlib.crc32(data), len(data), len(data), len(name), 0)
+        return struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 0, 0, 0, *common) + name
+
+    within = header(names[1], numbers) + numbers  # what the first storage consists of
+    parts = [(names[0], within), (names[1], numbers)]
+    file, written = io.BytesIO(), io.BytesIO()
+    torch.save({f"{n}": torch.rand(len(data) // 4) for n, (_, data) in enumerate(parts)}, written)
+    with zipfile.ZipFile(written) as honest, zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", honest.read("archive/data.pkl"))
+        archive.writestr(names[0].decode(), within)
+        inner = zipfile.ZipInfo(names[1].decode())
+        inner.CRC, inner.file_size = zlib.crc32(numbers), len(numbers)
+        inner.compress_size = len(numbers)
+        first = archive.getinfo(names[0].decode())
+        inner.header_offset = first.header_offset + len(header(*parts[0]))
+        archive.filelist.append(inner)
+        archive.NameToInfo[inner.filename] = inner
+    # Later versions of Python refuse such archives themselves.
+    with pytest.raises((ValueError, zipfile.BadZipFile), match=r"(?i)overlap"):
+        read_inert(file, dict)
