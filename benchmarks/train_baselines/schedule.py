@@ -44,6 +44,12 @@ class Schedule:
     warmup_factor: float = 1.5
 
     def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps is 1 or more, not {self.steps}")
+        if not all(0 < target < math.inf for target in self.targets):
+            raise ValueError(f"targets are bits per pixel above 0: {self.targets}")
+        if len({f"{target:g}" for target in self.targets}) != len(self.targets):
+            raise ValueError(f"targets are too close to be told apart by name: {self.targets}")
         if list(self.targets) != sorted(set(self.targets), reverse=True) or not self.targets:
             raise ValueError(f"targets must fall: {self.targets}")
         if len(set(self.ends())) != len(self.targets):

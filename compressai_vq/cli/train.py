@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..atomic_file import refuse_to_overwrite
 from ..errors import CodecError
+from ..training.output_files import check_output
 from . import quick_start
 
 STAGES = ("pretrain", "cluster", "finetune", "adversarial", "export")
@@ -70,13 +70,13 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run one stage."""
     if arguments.stage == "export":
-        _check_output(arguments.output, arguments.force)
+        if arguments.output is None:
+            raise CodecError("export needs -o FILE.safetensors")
+        check_output(arguments.output, arguments.force)
     for name in ("devices", "nodes", "steps", "save_every"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise CodecError(f"--{name.replace('_', '-')} is 1 or more, not {value}")
-    if arguments.threads < 0:
-        raise CodecError(f"--threads is 0 or more, not {arguments.threads}")
     if arguments.stage not in ("export", "cluster") and not arguments.validation:
         raise CodecError(f"{arguments.stage} needs --validation: photographs not trained on")
     quick_start.import_compressai()
@@ -86,13 +86,3 @@ def run(arguments: argparse.Namespace) -> int:
         raise CodecError(f"training needs pip install compressai-vq[train]: {error}") from None
     launch(arguments)
     return 0
-
-
-def _check_output(output: Path | None, force: bool) -> None:
-    if output is None:
-        raise CodecError("export needs -o FILE.safetensors")
-    facts = output.with_suffix(".json")  # where the weights come from
-    if facts == output:
-        raise CodecError(f"{output}: weights go to a .safetensors file, with a .json beside it")
-    for path in (output, facts):
-        refuse_to_overwrite(path, force)

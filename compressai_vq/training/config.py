@@ -16,6 +16,9 @@ PACKAGED = Path(__file__).parent / "configs"
 
 _SMALLEST_SURROUNDED = 64  # pixels; a smaller photograph has little to mirror
 
+_SMALLEST_OF_ALEXNET = 64  # pixels, of which some random crops inside have 44
+_SMALLEST_OF_VGG16 = 16  # pixels, which its four poolings leave one of
+
 TRAINABLE = ("all", "codebook", "encoder")
 
 
@@ -33,7 +36,7 @@ class TrainingConfig:
     final_learning_rate: float
     warmup: int
     decay: float  # of the codebooks' moving averages
-    average: float  # of the weights' moving average, which is what is kept
+    average: float  # of the weights' moving average, which is what is kept; 0.95 to step 500
     commitment: float
     spread: float  # of the covariance penalty on latents
     alex: float
@@ -84,12 +87,26 @@ class TrainingConfig:
             raise CodecError(f"qualities are of 1 to 9, not {self.qualities}")
         if self.regularity and self.crop < SMALLEST_CROP:
             raise CodecError(f"regularity wants crops of at least {SMALLEST_CROP} pixels")
+        if self.restarts != sorted(set(self.restarts)) or min([1, *self.restarts]) < 1:
+            raise CodecError(
+                f"restarts are steps above 0, each above that before: {self.restarts}"
+            )
+        if not self.decay:
+            raise CodecError("decay is above 0: codewords would follow single latents")
+        if self.seed >= 1 << 62:
+            raise CodecError(f"seed is below 2**62, not {self.seed}")
+        if self.adversarial and not (self.vgg or self.dists):
+            raise CodecError("adversarial wants vgg or dists, whose features are what it judges")
+        if self.alex and self.crop < _SMALLEST_OF_ALEXNET:
+            raise CodecError(f"alex wants crops of at least {_SMALLEST_OF_ALEXNET} pixels")
         if self.zoom < 1:
             raise CodecError(f"zoom is 1 or more, not {self.zoom}")
         if self.crop % 16 or self.crop < 16:
             raise CodecError(f"crop is a multiple of 16, not {self.crop}")
-        if (self.vgg or self.dists) and not 0 < self.window <= self.crop:
-            raise CodecError(f"window is 1 to crop, {self.crop}, not {self.window}")
+        if (self.vgg or self.dists) and not _SMALLEST_OF_VGG16 <= self.window <= self.crop:
+            raise CodecError(
+                f"window is {_SMALLEST_OF_VGG16} to crop, {self.crop}, not {self.window}"
+            )
 
     def _check_phases(self) -> None:
         if not isinstance(self.phase, list) or not all(isinstance(p, dict) for p in self.phase):
@@ -144,5 +161,5 @@ class TrainingConfig:
         first, last = self.learning_rate, self.final_learning_rate
         if step < self.warmup or not self.cooldown:
             return warm_cosine(step, self.steps, self.warmup, first, last)
-        end = next((end for end in self.restarts if end > step), self.steps)
+        end = min([self.steps, *(end for end in self.restarts if end > step)])
         return last + (first - last) * min(1.0, (end - step) / self.cooldown)

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from ..codebook import nearest_codewords
 
+_FADED = 1e-6
+
 
 class EmaCodebook(nn.Module):
     """K codewords of D dimensions, trained by assignment instead of by gradient.
@@ -45,15 +47,25 @@ class EmaCodebook(nn.Module):
         indices: Tensor,
         generator: torch.Generator,
         reduce: Callable[[Tensor], Tensor] = lambda total: total,
+        places: Tensor | None = None,
+        total: int | None = None,
     ) -> int:
         """One step of the averages; returns how many dead codewords were restarted.
+
+        Of several processes all come to the same codewords, which are those of one process with
+        all latents.
 
         Args:
             latents: (N, D); none (0, D) when this process has seen none.
             indices: (N,), which codeword each went to.
-            generator: draws the latents that dead codewords start again from.
+            generator: draws the latents that dead codewords start again from; the same one in
+                every process.
             reduce: sums a tensor over all processes.
+            places: (N,), where each latent lies among those of all processes; by default there
+                is one process.
+            total: how many latents all processes have together.
         """
+        total = len(latents) if total is None else total
         size = len(self.weight)
         counts = reduce(torch.bincount(indices, minlength=size).float())
         sums = reduce(torch.zeros_like(self.sums).index_add_(0, indices, latents))
@@ -61,10 +73,24 @@ class EmaCodebook(nn.Module):
         self.sums.lerp_(sums, 1 - self.decay)
         average = self.counts.sum() / size
         dead = (self.counts < 0.05 * average).nonzero().flatten()
-        dead = dead[: len(latents) // 16]
+        dead = dead[: max(total // 16, min(total, 1))]
         if len(dead):
-            chosen = torch.randint(len(latents), (len(dead),), generator=generator)
+            chosen = torch.randint(total, (len(dead),), generator=generator).to(latents.device)
             self.counts[dead] = average
-            self.sums[dead] = latents[chosen.to(latents.device)] * average
-        self.weight.copy_(self.sums / self.counts[:, None])
+            self.sums[dead] = reduce(_at(chosen, latents, places, total)) * average
+        # Of counts that have faded away nothing could be told but 0/0.
+        known = self.counts[:, None] > _FADED
+        self.weight.copy_(torch.where(known, self.sums / self.counts[:, None], self.weight))
         return len(dead)
+
+
+def _at(chosen: Tensor, latents: Tensor, places: Tensor | None, total: int) -> Tensor:
+    """The latents of chosen places, with zeros for those of other processes."""
+    if places is None:
+        return latents[chosen]
+    here = torch.full((total,), -1, device=latents.device)
+    here[places] = torch.arange(len(latents), device=latents.device)
+    found = here[chosen]
+    vectors = latents.new_zeros(len(chosen), latents.shape[1])
+    vectors[found >= 0] = latents[found[found >= 0]]
+    return vectors

@@ -7,6 +7,7 @@ begins with what is known of those that a run started from.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Container
 from dataclasses import asdict
@@ -22,10 +23,10 @@ from ..errors import CodecError
 from ..index_coder import IndexCoder
 from ..ladder_weights import LadderWeights
 from .config import PACKAGED, TrainingConfig
-from .log import read_rows
+from .log import last_row
 from .photographs import load_photographs
 from .source_commit import source_commit
-from .stages import STAGES, model_of, state_of_weights
+from .stages import STAGES, ClusterConfig, model_of, state_of_weights
 from .state_file import load_state
 from .usage import count_usage
 
@@ -71,16 +72,14 @@ def export(
         raise CodecError("cluster starts from no weights file: export it without --start")
     state = load_state(runs / stage / "state.pt")
     before = None if start is None else LadderWeights.load(start)
-    _check_start(stage, state.get("start"), before)
+    stages = _stages(runs, stage, start is not None)
+    _check_start(stages[0], load_state(runs / stages[0] / "state.pt", mmap=True), before)
     # Counted with the weights as they are stored.
     average = state["average"] if before is None else blended(state["average"], before, blend)
     average = {name: value.half().float() for name, value in average.items()}
-    stages = STAGES[: STAGES.index(stage) + 1] if start is None else (stage,)
     if before is not None and state["config"].get("train") == "encoder":
         weights = with_encoder(before, average)
-        fingerprint = weights.save(output)
-        facts = provenance(runs, stages, data, fingerprint, weights.calibration, start, blend)
-        _write_facts(output, facts)
+        _write(weights, output, provenance(runs, stages, data, weights, start, blend))
         return weights
     model = model_of(average, 0.0)
     photographs = load_photographs(data, 16)
@@ -98,8 +97,7 @@ def export(
     taming = "encoder.net.conv_in.weight" in average
     architecture = "mao2024-vqgan" if taming else "mao2024-vqgan-lite"
     weights = LadderWeights(architecture, calibration, tensors)
-    fingerprint = weights.save(output)
-    _write_facts(output, provenance(runs, stages, data, fingerprint, calibration, start, blend))
+    _write(weights, output, provenance(runs, stages, data, weights, start, blend))
     return weights
 
 
@@ -114,8 +112,21 @@ def blended(average: dict[str, Tensor], before: LadderWeights, share: float) -> 
     }
 
 
-def _check_start(stage: str, recorded: str | None, before: LadderWeights | None) -> None:
+def _stages(runs: Path, last: str, started: bool) -> tuple[str, ...]:
+    """The stages behind the last one: from the first, or from one that began with weights."""
+    until = STAGES[: STAGES.index(last) + 1]
+    for n, stage in reversed(list(enumerate(until))):
+        path = runs / stage / "state.pt"
+        recorded = load_state(path, mmap=True).get("start") if path.exists() else ""
+        # Runs of old have not recorded it.
+        if recorded or (recorded is None and started):
+            return until[n:]
+    return until
+
+
+def _check_start(stage: str, state: dict[str, Any], before: LadderWeights | None) -> None:
     """Make sure that a stage started from these weights; runs of old have not recorded it."""
+    recorded = state.get("start")
     named = "" if before is None else before.fingerprint.hex()
     if recorded is None or recorded == named:
         return
@@ -154,16 +165,16 @@ def with_encoder(start: LadderWeights, average: dict[str, Tensor]) -> LadderWeig
     )
 
 
-def _write_facts(weights: Path, facts: dict[str, Any]) -> None:
-    write_atomically(weights.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
+def _write(weights: LadderWeights, output: Path, facts: dict[str, Any]) -> None:
+    facts = {"fingerprint": weights.save(output).hex(), **facts}
+    write_atomically(output.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
 
 
 def provenance(
     runs: Path,
     stages: tuple[str, ...],
     data: list[str],
-    fingerprint: bytes,
-    calibration: str,
+    weights: LadderWeights,
     start: Path | None = None,
     blend: float = 1.0,
 ) -> dict[str, Any]:
@@ -173,10 +184,12 @@ def provenance(
         runs: with a folder for every stage.
         stages: those that were run there, in order.
         data: training photographs.
-        fingerprint: of the weights.
-        calibration: of their frequencies.
+        weights: where these come from.
         start: weights that the first stage started from; what is known of them goes before.
         blend: share of the trained weights; the rest is ``start``'s.
+
+    Raises:
+        CodecError: when a log, or what is known of ``start``, is damaged.
     """
     shards = " ".join(Path(path).name for path in data)
     # Not into the earlier weights' folder, where a stage of that name may have been run.
@@ -184,31 +197,41 @@ def provenance(
     common = f"--data {shards} --runs {folder}"
     commands = [
         f"compressai-vq train {stage} {common}"
-        + ("" if stage == "cluster" else f" --validation VALIDATION{_settings(runs, stage)}")
+        + ("" if stage == "cluster" else " --validation VALIDATION")
+        + _settings(runs, stage)
         for stage in stages
     ]
     last = f"compressai-vq train export --of {stages[-1]} {common}"
     output = "WEIGHTS.safetensors" if start is None else "BETTER.safetensors"
     earlier: dict[str, Any] = {"commands": [], "stages": {}}
     if start is not None:
-        commands = [f"{line} --start-from WEIGHTS.safetensors" for line in commands]
+        commands[0] += " --start-from WEIGHTS.safetensors"
         last += " --start-from WEIGHTS.safetensors"
         last += "" if blend == 1 else f" --blend {blend:g}"
         if start.with_suffix(".json").exists():
-            earlier = json.loads(start.with_suffix(".json").read_text())
+            earlier = _facts(start.with_suffix(".json"))
     described = dict(earlier["stages"])
     for stage in stages:
         if (runs / stage / "log.csv").exists():
             described[another_name(stage, described)] = describe_stage(runs / stage)
     return {
-        "fingerprint": fingerprint.hex(),
-        "frequencies": calibration,
+        "frequencies": weights.calibration,
         "data": [Path(path).name for path in data],
         "commands": [*earlier["commands"], *commands, f"{last} -o {output}"],
         "exported_by": source_commit(),
         "stages": described,
         **({} if blend == 1 else {"blend": blend}),  # share of the last stage
     }
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What an earlier export wrote beside its weights."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        facts = json.loads(path.read_text())
+        kinds = [type(facts[name]) for name in ("commands", "stages")]
+        if kinds == [list, dict]:
+            return dict(facts)
+    raise CodecError(f"{path} is damaged: restore it, or remove it to leave out what it knows")
 
 
 def _settings(runs: Path, stage: str) -> str:
@@ -218,6 +241,10 @@ def _settings(runs: Path, stage: str) -> str:
         return ""
     state = load_state(path, mmap=True)
     own = f"{stage}.toml"
+    if stage == "cluster":
+        packaged = asdict(ClusterConfig.packaged())
+        made_of = state.get("made_of", {"settings": packaged})  # of old ones it is not known
+        return "" if made_of["settings"] == packaged else " --config CONFIG"
     names = sorted((path.name for path in PACKAGED.glob("*.toml")), key=lambda name: name != own)
     for name in names:
         if name != "cluster.toml" and state["config"] == _at_the_end(
@@ -243,12 +270,12 @@ def describe_stage(folder: Path) -> dict[str, Any]:
     config = state["config"]
     return {
         "steps": state["step"],
-        "crops": state["step"] * config["batch"],
+        "crops": state.get("crops", state["step"] * config["batch"]),
         "crop_side": config["crop"],
         "hours": round(state["seconds"] / 3600, 2),
         "device": state.get("device", "not recorded"),
         "commits": state.get("commits", []) or ["not recorded"],
-        "metrics": read_rows(folder / "log.csv")[-1],  # lpips_Q: AlexNet, validation
+        "metrics": last_row(folder / "log.csv"),  # lpips_Q: AlexNet, validation
         "config": config,
         "changes": state.get("changes", []),  # of the settings above, on the way
     }

@@ -27,6 +27,7 @@ from .stages import (
     previous_state,
     state_of_weights,
 )
+from .threads import use_threads
 
 _VALIDATION_SIDE = 304  # pixels; smaller photographs are left out of validation
 
@@ -37,9 +38,7 @@ def launch(arguments: argparse.Namespace) -> None:
     Raises:
         CodecError: for sources without photographs, bad settings and missing earlier stages.
     """
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    torch.set_flush_denormal(True)
+    use_threads(arguments.threads)
     if arguments.stage == "export":
         export(
             arguments.runs,
@@ -51,6 +50,8 @@ def launch(arguments: argparse.Namespace) -> None:
         )
         return
     if arguments.stage == "cluster":
+        if arguments.start is not None:
+            raise CodecError("cluster starts from pretrain: --start is for later stages")
         clustering = ClusterConfig.load(arguments.config) if arguments.config else None
         pictures = _photographs(arguments.data, 16)
         cluster(clustering or ClusterConfig.packaged(), arguments.runs, pictures)

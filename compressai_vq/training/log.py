@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from ..errors import CodecError
+
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
     """Append one row; the file and its header are made with the first.
@@ -36,10 +38,32 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """All rows, oldest first, each without the figures that it lacks."""
+    """All rows, oldest first, each without the figures that it lacks.
+
+    Raises:
+        CodecError: for a damaged file.
+    """
     return [{k: float(v) for k, v in row.items() if v} for row in _rows(path)]
+
+
+def last_row(path: Path) -> dict[str, float]:
+    """The row that was written last.
+
+    Raises:
+        CodecError: when there is none, and for a damaged file.
+    """
+    rows = read_rows(path)
+    if not rows:
+        raise CodecError(f"{path} is damaged: it has no rows")
+    return rows[-1]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    try:
+        for row in rows:
+            _ = [float(row["step"]), *(float(value or 0) for value in row.values())]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CodecError(f"{path} is damaged: mend its rows, or remove it") from error
+    return rows

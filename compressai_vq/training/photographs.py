@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -51,10 +52,13 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(source) as tar:
             for member in tar:
+                # Not links, which may lead nowhere or to themselves.
+                if not (member.isfile() and member.name.lower().endswith(ENDINGS)):
+                    continue
                 handle = tar.extractfile(member)
-                if handle is not None and member.name.lower().endswith(ENDINGS):
+                if handle is not None:
                     yield member.name, handle.read()
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise CodecError(f"{source} is neither a folder nor a whole tar file") from error
 
 

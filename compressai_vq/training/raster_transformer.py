@@ -33,13 +33,14 @@ from ..precision import autocast
 from ..pretrained import pretrained_weights
 from ..prior.raster_transformer import GPT, RasterTransformer, logits_at, new_gpt
 from .exit_code import exit_code
-from .log import append_row, read_rows
+from .log import append_row, last_row
 from .optimizer import take_step
 from .photographs import load_photographs
 from .prior.index_maps import IndexMaps
 from .schedule import warm_cosine
 from .source_commit import note_commit
 from .state_file import load_state, save_state
+from .threads import use_threads
 
 _ARCHITECTURE = "mao2024-vqgan-lite"
 _STRIDE = 16  # pixels of an index
@@ -175,7 +176,7 @@ class RasterRun:
             "steps": self.step,
             "windows": self.step * self.config.batch * self.config.masks,
             "hours": round(self.seconds / 3600, 2),
-            "metrics": read_rows(self.log_path)[-1],  # validation, bits an index
+            "metrics": last_row(self.log_path),  # validation, bits an index
             "config": asdict(self.config),
         }
         text = json.dumps(facts, indent=1) + "\n"
@@ -328,15 +329,15 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    torch.set_flush_denormal(True)
+    use_threads(arguments.threads)
     names = ("steps", "batch", "crop", "layers", "heads", "width", "learning_rate")
     config = RasterConfig(**{name: getattr(arguments, name) for name in names})
     if arguments.output.suffix != ".safetensors":  # files beside it differ in the ending
         raise CodecError(f"{arguments.output} must end in .safetensors: choose another -o")
     if config.steps < 1 or config.batch < 1:
         raise CodecError("--steps and --batch must be at least 1")
+    if min(config.layers, config.width) < 1:
+        raise CodecError("--layers and --width must be at least 1")
     if config.heads < 1 or config.width % config.heads:
         raise CodecError(f"{config.heads} heads cannot share {config.width} channels")
     if config.crop % _STRIDE or config.crop < config.window * _STRIDE:

@@ -25,10 +25,11 @@ from ..networks.convolution import wants_default_layout
 from ..networks.grain import PERIOD, Corner
 from ..networks.memory_layout import channels_last
 from ..precision import for_training
+from ..rates import STRIDE
 from .adversary import Adversary
 from .config import TrainingConfig
 from .ladder import Ladder, LadderOutput
-from .log import append_row
+from .log import append_row, read_rows
 from .optimizer import make_optimizer, take_step
 from .perceptual import PerceptualLoss
 from .photographs import random_crops
@@ -104,6 +105,7 @@ class TrainingRun:
         self.optimizer = make_optimizer(config.optimizer, self.model, config.learning_rate)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.step = 0
+        self.crops = 0
         self.seconds = 0.0
         self.average = {k: v.clone() for k, v in model.state_dict().items()}
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,6 +129,7 @@ class TrainingRun:
         while self.step < until:
             losses.append(self._train_step())
             self.step += 1
+            self.crops += config.batch
             bar.update()
             rate = bar.format_dict["rate"] or 0.0
             bar.set_postfix_str(f"{rate * config.batch:.0f} images/s", refresh=False)
@@ -152,7 +155,8 @@ class TrainingRun:
         part = slice(self.fabric.global_rank, None, self.fabric.world_size)
         known = torch.tensor(self.model.rates)
         places = self.step * config.batch + torch.arange(config.batch)
-        rates = known[places % len(known)].sort().values[part]
+        everyones = known[places % len(known)].sort().values
+        rates = everyones[part]
         x = self._crops(config.batch, config.seed, self.step, part)
         if self.step == config.unquantized and self.step:
             self._fill_codebooks()
@@ -185,7 +189,7 @@ class TrainingRun:
                 terms["discriminator"] = self.adversary.update(pixels.real, pixels.fake)
             terms["balance"] = self.adversary.balance.item()
         if self.step >= config.unquantized and config.train != "encoder":
-            self._update_codebooks(output)
+            self._update_codebooks(output, everyones)
         for name, value in self.model.state_dict().items():
             self.average[name].lerp_(value, 1 - config.average if self.step > 500 else 0.05)
         return terms
@@ -203,7 +207,11 @@ class TrainingRun:
         row, column = rng.integers(0, PERIOD, size=2).tolist()
         return row, column
 
-    def _update_codebooks(self, output: LadderOutput) -> None:
+    def _update_codebooks(self, output: LadderOutput, rates: Tensor) -> None:
+        """Follow the latents of this step, whose pictures have these rates in all processes."""
+        positions = (self.config.crop // STRIDE) ** 2
+        rank, processes = self.fabric.global_rank, self.fabric.world_size
+
         def reduce(total: Tensor) -> Tensor:
             return cast(Tensor, self.fabric.all_reduce(total, reduce_op="sum"))
 
@@ -215,7 +223,11 @@ class TrainingRun:
                 torch.zeros(0, dtype=torch.long, device=book.weight.device),
             )
             vectors, indices = output.assigned.get(rate, nothing)
-            book.update(vectors, indices, self.generator, reduce)
+            pictures = (rates == rate).nonzero().flatten()
+            ours = (pictures % processes == rank).nonzero().flatten()
+            places = (ours[:, None] * positions + torch.arange(positions)).flatten()
+            total = len(pictures) * positions
+            book.update(vectors, indices, self.generator, reduce, places.to(vectors.device), total)
 
     @torch.no_grad()
     def _fill_codebooks(self) -> None:
@@ -233,6 +245,10 @@ class TrainingRun:
             book.weight.copy_(pool[chosen.to(pool.device)])
             book.sums.copy_(book.weight)
             book.counts.fill_(1.0)
+        # The average would keep a share of the random codewords that there were before.
+        for name, value in self.model.state_dict().items():
+            if name.startswith("codebooks."):
+                self.average[name].copy_(value)
 
     def _log(self, means: dict[str, float]) -> None:
         row: dict[str, Any] = {"step": self.step, "seconds": round(self.seconds, 1)}
@@ -248,6 +264,11 @@ class TrainingRun:
         tqdm.write(" ".join(f"{k}={v}" for k, v in row.items()))
 
     def _save(self) -> None:
+        if not all(value.isfinite().all() for value in self.average.values()):
+            raise CodecError(
+                f"after step {self.step} the weights are not finite: training goes on from the "
+                "last state that was saved; give it a lower learning_rate"
+            )
         state = {
             "config": asdict(self.config),
             "step": self.step,
@@ -258,6 +279,7 @@ class TrainingRun:
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
+            "crops": self.crops,
             "commits": self.commits,
             "changes": self.changes,
             "start": self.start,
@@ -268,8 +290,17 @@ class TrainingRun:
 
     def _resume(self) -> None:
         state = load_state(self.folder / "state.pt")
+        if (self.folder / "log.csv").exists():
+            read_rows(self.folder / "log.csv")  # damage is better found before than after training
         self.step, self.seconds = state["step"], state["seconds"]
-        self.model.load_state_dict(with_grain_of(self.model, state["model"]))
+        self.crops = state.get("crops", self.step * state["config"]["batch"])
+        try:
+            self.model.load_state_dict(with_grain_of(self.model, state["model"]))
+        except RuntimeError as error:  # of many lines
+            raise CodecError(
+                f"{self.folder} has a run of other codewords, qualities, latent_channels or "
+                "grain: give it the settings that it was begun with"
+            ) from error
         for name, value in state["average"].items():
             self.average[name].copy_(value)
         # A stage that goes on with another optimizer, or with other parameters, starts the

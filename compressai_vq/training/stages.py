@@ -6,7 +6,7 @@
     one large    nine        nine rates   the same, on larger crops,
     codebook     codebooks   jointly      with a discriminator
 
-Every stage leaves a ``state.pt`` in a folder of its name; any but the first can start from a
+Every stage leaves a ``state.pt`` in a folder of its name; the last two can start from a
 weights file instead, so that an imported checkpoint goes through the same pipeline.
 """
 
@@ -147,7 +147,8 @@ def previous_state(runs: Path, stage: str) -> dict[str, Tensor]:
     before = STAGES[STAGES.index(stage) - 1]
     path = runs / before / "state.pt"
     if not path.exists():
-        raise CodecError(f"{stage} starts from {path}: run {before} first, or give --start")
+        otherwise = "" if stage == "cluster" else ", or give --start"
+        raise CodecError(f"{stage} starts from {path}: run {before} first{otherwise}")
     average: dict[str, Tensor] = load_state(path)["average"]
     return average
 

@@ -37,7 +37,7 @@ def test_interruption(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(info, "describe", interrupt)
-    result = run("info", tmp_path)
+    result = run("info", tmp_path / "a.cvq")
     assert (result.code, result.out, result.err) == (130, "", "interrupted\n")
 
 
@@ -48,6 +48,6 @@ def test_failures_of_the_system_are_one_line(
         raise PermissionError(13, "Permission denied", "a.cvq")
 
     monkeypatch.setattr(info, "describe", fail)
-    result = run("info", tmp_path)
+    result = run("info", tmp_path / "a.cvq")
     assert result.code == 2
     assert result.errors == ["error: [Errno 13] Permission denied: 'a.cvq'"]

@@ -35,6 +35,11 @@ def test_a_restart_ends_one_cooldown_and_brings_the_constant_rate_back() -> None
     assert rates == pytest.approx(expected)
 
 
+def test_a_run_that_is_cut_short_cools_down_all_the_same() -> None:
+    config = replace(TrainingConfig.packaged("adversarial"), steps=1000)
+    assert config.learning_rate_at(999) < 0.1 * config.learning_rate
+
+
 BASE = """
 steps = 100
 batch = 1
@@ -100,8 +105,12 @@ def test_photographs_are_large_enough_for_the_crops_of_all_phases(tmp_path: Path
         ("[[phase]]\nfrom_step = 9\ncrop = 64\nregularity = 1.0", "crops of at least 80 pixels"),
         ("train = 'none'", 'not "none"'),
         ("crop = 40", "Cannot overwrite"),
-        ("dists = 1.0\nwindow = 0", "window is 1 to crop, 96, not 0"),
-        ("dists = 1.0\nwindow = 144", "window is 1 to crop, 96, not 144"),
+        ("restarts = [3, 1]", "restarts are steps above 0"),
+        ("restarts = [-5]", "restarts are steps above 0"),
+        ("adversarial = 0.5", "adversarial wants vgg or dists"),
+        ("dists = 1.0\nwindow = 15", "window is 16 to crop, 96, not 15"),
+        ("dists = 1.0\nwindow = 0", "window is 16 to crop, 96, not 0"),
+        ("dists = 1.0\nwindow = 144", "window is 16 to crop, 96, not 144"),
     ],
 )
 def test_bad_settings_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -143,6 +152,9 @@ def test_settings_of_another_kind_are_named(name: str, value: object, words: str
         ("warmup", -1, "warmup is 0 or more, not -1"),
         ("decay", 1.5, "decay is from 0 to 1, not 1.5"),
         ("average", -0.1, "average is from 0 to 1"),
+        ("decay", 0.0, "decay is above 0"),
+        ("seed", 1 << 70, "seed is below"),
+        ("crop", 48, "alex wants crops of at least 64 pixels"),
     ],
 )
 def test_settings_out_of_their_range_are_named(name: str, value: float, words: str) -> None:

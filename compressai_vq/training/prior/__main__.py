@@ -14,10 +14,13 @@ from pathlib import Path
 
 import torch
 
+from ...errors import CodecError
 from ...ladder_weights import LadderWeights
 from ...pretrained import pretrained_weights
 from ..exit_code import exit_code
+from ..output_files import check_output
 from ..photographs import load_photographs
+from ..threads import use_threads
 from .config import PriorConfig
 from .export import export
 from .index_maps import IndexMaps
@@ -44,27 +47,38 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="default: all cores")
     parser.add_argument("--device", default="cpu", help="where training runs")
     parser.add_argument("-o", "--output", type=Path, help="default: prior.safetensors in the run")
+    parser.add_argument(
+        "-f", "--force", action="store_true", help="overwrite -o's file, and the .json beside it"
+    )
     arguments = parser.parse_args(argv)
     return exit_code(lambda: _run(arguments))
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    torch.set_flush_denormal(True)
+    use_threads(arguments.threads)
+    device = _device(arguments.device)
+    if arguments.output is not None:
+        check_output(arguments.output, arguments.force)
     config = PriorConfig.load(arguments.config)
     if arguments.weights:
         weights = LadderWeights.load(arguments.weights)
     else:
         weights = pretrained_weights(_ARCHITECTURE)
-    maps = IndexMaps(weights, arguments.device)
+    maps = IndexMaps(weights, device)
     pictures = load_photographs(arguments.data, config.crop)
     validation = load_photographs(arguments.validation, config.crop)
     folder = arguments.runs / "prior"
-    run = PriorRun(maps, config, folder, pictures, validation, arguments.device, arguments.start)
+    run = PriorRun(maps, config, folder, pictures, validation, device, arguments.start)
     run.train()
     output = arguments.output or folder / "prior.safetensors"
     export(folder, maps.codewords(), arguments.data, output)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it has CUDA
+        raise CodecError(f"--device {name}: {str(error).partition(chr(10))[0]}") from error
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...atomic_file import write_atomically
 from ...prior.fixed_point import (
     ACTIVATION_BITS,
     EMBEDDING_BITS,
@@ -20,7 +21,7 @@ from ...prior.integer_convolution import IntegerConvolution
 from ...prior.integer_layers import WEIGHT_MAX, IntegerLinear
 from ...prior.network import Block, PriorNetwork
 from ...prior.prior_weights import PriorWeights
-from ..log import read_rows
+from ..log import last_row
 from ..state_file import load_state
 from .model import PriorModel, fraction_bits
 
@@ -75,15 +76,13 @@ def export(run: Path, maps_codewords: dict[int, Tensor], data: list[str], output
     model = PriorModel(maps_codewords, sizes, config["channels"], config["depth"])
     model.load_state_dict(state["average"])
     weights = PriorWeights(integer_network(model), bytes.fromhex(state["fingerprint"]))
-    fingerprint = weights.save(output)
-    facts = _provenance(run, state, data, fingerprint)
-    output.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
+    facts = _provenance(run, state, data)
+    facts = {"fingerprint": weights.save(output).hex(), **facts}
+    write_atomically(output.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
 
 
-def _provenance(
-    run: Path, state: dict[str, Any], data: list[str], fingerprint: bytes
-) -> dict[str, Any]:
-    last = read_rows(run / "log.csv")[-1]
+def _provenance(run: Path, state: dict[str, Any], data: list[str]) -> dict[str, Any]:
+    last = last_row(run / "log.csv")
     names = [Path(path).name for path in data]
     command = "python -m compressai_vq.training.prior"
     command += f" --data {' '.join(names)} --validation VALIDATION --runs RUNS"
@@ -91,7 +90,6 @@ def _provenance(
     if start is not None:
         command += f" --config CONFIG --start EARLIER/{start.get('file', 'prior/state.pt')}"
     return {
-        "fingerprint": fingerprint.hex(),
         "codec": state["fingerprint"],
         "data": names,
         "commands": [command],

@@ -53,7 +53,10 @@ def start_from(path: Path, model: PriorModel) -> dict[str, Any]:
             values = state["average"]
             facts = {name: state[name] for name in _KNOWN if name in state}
         except Exception as error:  # torch names no class of what a foreign file raises
-            raise CodecError(f"cannot start from {path}: {error}") from error
+            reason = str(error).partition("\n")[0]
+            raise CodecError(f"cannot start from {path}: {reason}") from error
+        if values.keys() != model.state_dict().keys():
+            raise CodecError(f"cannot start from {path}: it has other rates or another depth")
     values = {k: v for k, v in values.items() if not k.startswith("codewords_")}
     try:
         model.load_state_dict(values, strict=False)
