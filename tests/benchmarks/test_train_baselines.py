@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,6 +129,13 @@ def test_schedule() -> None:
         Schedule(steps=100, targets=(0.05, 0.1))
     with pytest.raises(ValueError, match="too few"):
         Schedule(steps=1, targets=(0.1, 0.05, 0.02))
+    with pytest.raises(ValueError, match="steps is 1 or more"):
+        Schedule(steps=-70, targets=(0.1,))
+    for target in (0.0, -0.5, math.inf, math.nan):
+        with pytest.raises(ValueError, match="above 0"):
+            Schedule(steps=100, targets=(target,))
+    with pytest.raises(ValueError, match="too close"):
+        Schedule(steps=100, targets=(0.50000001, 0.5))
 
 
 @pytest.mark.parametrize("raises_rate", [True, False])

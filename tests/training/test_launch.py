@@ -317,6 +317,7 @@ def test_codebook_mode_trains_what_is_next_to_the_codebook(taming: bool) -> None
         (["pretrain", "--validation", "FOLDER", "--steps", "0"], "--steps is 1 or more"),
         (["pretrain", "--validation", "FOLDER", "--save-every", "0"], "--save-every is 1 or"),
         (["pretrain", "--validation", "FOLDER", "--threads", "-1"], "--threads is 0 or more"),
+        (["cluster", "--start", "w.safetensors"], "cluster starts from pretrain"),
         (["pretrain", "--validation", "FOLDER/0.png"], "neither a folder nor a whole tar"),
     ],
 )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compressai_vq.training.log import append_row, read_rows
+import pytest
+
+from compressai_vq.errors import CodecError
+from compressai_vq.training.log import append_row, last_row, read_rows
 
 
 def test_steps_that_are_made_again_are_logged_once(tmp_path: Path) -> None:
@@ -37,3 +40,13 @@ def test_columns_are_added(tmp_path: Path) -> None:
         {"step": 3, "loss": 0.2},
     ]
     assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
+
+
+@pytest.mark.parametrize("rows", ["abc,1", "1,x", ",1", "1,2,3"])
+def test_damage_is_one_line_and_stays_as_it_is(tmp_path: Path, rows: str) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(f"step,loss\n{rows}\n")
+    for use in (read_rows, last_row, lambda path: append_row(path, {"step": 2, "loss": 1})):
+        with pytest.raises(CodecError, match="is damaged"):
+            use(path)
+    assert path.read_text() == f"step,loss\n{rows}\n"

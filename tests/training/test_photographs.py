@@ -114,3 +114,30 @@ def test_photographs_are_upright_and_opaque_as_the_codec_sees_them(tmp_path: Pat
         turned, white = load_photographs([tmp_path], 16)
     assert turned.shape == (3, 48, 32) and white.shape == (3, 32, 48)
     assert white.min() == 255
+
+
+def test_links_in_shards_are_left_out(folder: Path, tmp_path: Path) -> None:
+    shard = tmp_path / "links.tar"
+    with tarfile.open(shard, "w") as tar:
+        tar.add(folder / "a.png", "a.png")
+        for name, target, kind in (
+            ("b.png", "missing.png", tarfile.SYMTYPE),
+            ("c.png", "c.png", tarfile.SYMTYPE),
+            ("d.png", "missing.png", tarfile.LNKTYPE),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            tar.addfile(member)
+    (picture,) = load_photographs([shard], 32)
+    assert torch.equal(picture, load_photographs([folder], 32)[0])
+
+
+def test_a_damaged_compressed_shard_is_one_line(folder: Path, tmp_path: Path) -> None:
+    shard = tmp_path / "shard.tar.xz"
+    with tarfile.open(shard, "w:xz") as tar:
+        tar.add(folder / "a.png", "a.png")
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(CodecError, match="neither a folder nor a whole tar"):
+        load_photographs([shard], 32)

@@ -311,6 +311,14 @@ def test_a_new_run_goes_on_from_the_prior_of_another_codec(tmp_path: Path) -> No
     assert "--start" in facts["commands"][0]
 
 
+def test_a_start_of_another_depth_is_refused(tmp_path: Path) -> None:
+    PriorRun(Slopes(), TINY, tmp_path / "first", pictures(), pictures()).train(2)
+    deeper = dataclasses.replace(TINY, depth=TINY.depth + 1)
+    start = tmp_path / "first" / "state.pt"
+    with pytest.raises(CodecError, match="other rates or another depth"):
+        PriorRun(Slopes(), deeper, tmp_path / "again", pictures(), pictures(), start=start)
+
+
 def test_a_new_run_goes_on_from_a_weights_file(tmp_path: Path) -> None:
     run = PriorRun(Slopes(), TINY, tmp_path / "first", pictures(), pictures())
     run.train(2)
@@ -356,7 +364,7 @@ def test_a_step_on_real_maps(tmp_path: Path) -> None:
     assert (tmp_path / "state.pt").exists()
 
 
-def test_command_trains_and_exports(tmp_path: Path) -> None:
+def test_command_trains_and_exports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for which in (0, 1):
         pixels = photograph(64, 80, which).permute(1, 2, 0).numpy()
         Image.fromarray(pixels).save(tmp_path / f"{which}.png")
@@ -369,6 +377,14 @@ def test_command_trains_and_exports(tmp_path: Path) -> None:
     prior = PriorWeights.load(tmp_path / "prior" / "prior.safetensors")
     assert prior.codec == fingerprint
     assert prior.network.sizes == {1: 16, 8: 2048}
+    for option, value, words in (
+        ("-o", tmp_path / "a.json", "to a .safetensors"),
+        ("--threads", -1, "--threads is 0"),
+        ("--device", "foo", "--device foo"),
+    ):
+        assert main([*arguments, option, str(value)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert words in line
 
 
 def test_bad_settings_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -256,3 +256,47 @@ def test_config_rejects_unknown_keys(tmp_path: Path) -> None:
     path.write_text("stepz = 3\n")
     with pytest.raises(CodecError, match="stepz"):
         TrainingConfig.load(path)
+
+
+def test_codewords_that_are_filled_are_what_is_kept(
+    tmp_path: Path, pictures: list[Tensor]
+) -> None:
+    torch.manual_seed(0)
+    run = TrainingRun(pretrain_model(TINY), TINY, tmp_path, pictures, pictures)
+    before = run.average["codebooks.8.weight"].clone()
+    run._fill_codebooks()
+    for name in ("weight", "counts", "sums"):
+        value = run.model.state_dict()[f"codebooks.8.{name}"]
+        assert torch.equal(run.average[f"codebooks.8.{name}"], value)
+    assert not torch.equal(run.average["codebooks.8.weight"], before)
+
+
+def test_crops_are_counted_by_the_settings_of_each_step(
+    tmp_path: Path, pictures: list[Tensor]
+) -> None:
+    config = dataclasses.replace(TINY, steps=4, unquantized=0)
+    for batch, until in ((4, 2), (6, 4)):
+        torch.manual_seed(0)
+        settings = dataclasses.replace(config, batch=batch)
+        run = TrainingRun(pretrain_model(config), settings, tmp_path, pictures, pictures)
+        run.train(2, until)
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["crops"] == 2 * 4 + 2 * 6
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path, pictures: list[Tensor]) -> None:
+    torch.manual_seed(0)
+    run = TrainingRun(pretrain_model(TINY), TINY, tmp_path, pictures, pictures)
+    run.train(2, 2)
+    before = (tmp_path / "state.pt").read_bytes()
+    run.average["encoder.stem.weight"][0] = torch.nan
+    with pytest.raises(CodecError, match="after step 2 the weights are not finite"):
+        run._save()
+    assert (tmp_path / "state.pt").read_bytes() == before
+
+
+def test_a_run_of_other_sizes_is_one_line(tmp_path: Path, pictures: list[Tensor]) -> None:
+    _train(tmp_path, pictures, dataclasses.replace(TINY, steps=1, unquantized=0))
+    other = dataclasses.replace(TINY, codewords=64)
+    with pytest.raises(CodecError, match="a run of other codewords") as caught:
+        _train(tmp_path, pictures, other)
+    assert "\n" not in str(caught.value)
