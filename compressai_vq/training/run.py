@@ -137,6 +137,7 @@ class TrainingRun:
                 now = time.monotonic()
                 self.seconds += now - started
                 started = now
+                self._check_finite()
                 if first:
                     means = {k: float(np.mean([row[k] for row in losses])) for k in losses[-1]}
                     self._log(means)
@@ -263,12 +264,15 @@ class TrainingRun:
         append_row(self.folder / "log.csv", row)
         tqdm.write(" ".join(f"{k}={v}" for k, v in row.items()))
 
-    def _save(self) -> None:
+    def _check_finite(self) -> None:
+        """Refuse, in every process, to save what no run could go on from."""
         if not all(value.isfinite().all() for value in self.average.values()):
             raise CodecError(
                 f"after step {self.step} the weights are not finite: training goes on from the "
                 "last state that was saved; give it a lower learning_rate"
             )
+
+    def _save(self) -> None:
         state = {
             "config": asdict(self.config),
             "step": self.step,

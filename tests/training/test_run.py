@@ -288,9 +288,11 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path, pictures: lis
     run = TrainingRun(pretrain_model(TINY), TINY, tmp_path, pictures, pictures)
     run.train(2, 2)
     before = (tmp_path / "state.pt").read_bytes()
+    log = (tmp_path / "log.csv").read_text()
     run.average["encoder.stem.weight"][0] = torch.nan
-    with pytest.raises(CodecError, match="after step 2 the weights are not finite"):
-        run._save()
+    with pytest.raises(CodecError, match="after step 4 the weights are not finite"):
+        run.train(2, 4)
+    assert (tmp_path / "log.csv").read_text() == log
     assert (tmp_path / "state.pt").read_bytes() == before
 
 
