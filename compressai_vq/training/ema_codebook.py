@@ -61,11 +61,12 @@ class EmaCodebook(nn.Module):
             generator: draws the latents that dead codewords start again from; the same one in
                 every process.
             reduce: sums a tensor over all processes.
-            places: (N,), where each latent lies among those of all processes; by default there
-                is one process.
-            total: how many latents all processes have together.
+            places: (N,), where each latent lies among those of all processes.
+            total: how many latents all processes have together; without both there is one
+                process.
         """
-        total = len(latents) if total is None else total
+        if places is None or total is None:
+            places, total = torch.arange(len(latents), device=latents.device), len(latents)
         size = len(self.weight)
         counts = reduce(torch.bincount(indices, minlength=size).float())
         sums = reduce(torch.zeros_like(self.sums).index_add_(0, indices, latents))
@@ -84,10 +85,8 @@ class EmaCodebook(nn.Module):
         return len(dead)
 
 
-def _at(chosen: Tensor, latents: Tensor, places: Tensor | None, total: int) -> Tensor:
+def _at(chosen: Tensor, latents: Tensor, places: Tensor, total: int) -> Tensor:
     """The latents of chosen places, with zeros for those of other processes."""
-    if places is None:
-        return latents[chosen]
     here = torch.full((total,), -1, device=latents.device)
     here[places] = torch.arange(len(latents), device=latents.device)
     found = here[chosen]

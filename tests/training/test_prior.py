@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import functools
 import json
 from pathlib import Path
 
@@ -14,8 +13,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from compressai_vq.errors import CodecError
-from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.prior.coder import PriorCoder
 from compressai_vq.prior.order import NUM_PASSES, PERIOD, pass_numbers
 from compressai_vq.prior.prior_weights import PriorWeights
@@ -23,7 +20,6 @@ from compressai_vq.rates import LADDER
 from compressai_vq.training.optimizer import OPTIMIZERS
 from compressai_vq.training.photographs import random_crops
 from compressai_vq.training.prior.__main__ import main
-from compressai_vq.training.prior.config import PriorConfig
 from compressai_vq.training.prior.export import export, integer_network
 from compressai_vq.training.prior.index_maps import IndexMaps
 from compressai_vq.training.prior.masks import draw_masks
@@ -31,67 +27,8 @@ from compressai_vq.training.prior.model import PriorModel
 from compressai_vq.training.prior.run import PriorRun
 from compressai_vq.training.prior.stored_maps import StoredMaps
 
-from ..fixtures import noise, photograph, seeded, untrained_weights
-
-CONFIGS = Path(__file__).parents[2] / "compressai_vq" / "training" / "prior" / "configs"
-TINY = PriorConfig(
-    steps=6,
-    batch=4,
-    masks=2,
-    crop=160,
-    channels=16,
-    depth=2,
-    learning_rate=1e-2,
-    final_learning_rate=1e-4,
-    warmup=4,
-    weight_decay=0.01,
-    average=0.8,
-    random_share=0.25,
-    quantize_from=4,
-    seed=0,
-    validation=3,
-)
-
-
-class Slopes(IndexMaps):
-    """Index maps that grow by one from place to place: predictable from neighbours alone."""
-
-    def __init__(self) -> None:
-        self.device = torch.device("cpu")
-        self.fingerprint = bytes(range(32))
-        self.rates = [0, 4]
-
-    def codewords(self) -> dict[int, Tensor]:
-        return {rate: torch.randn(LADDER[rate], 3, generator=seeded(rate)) for rate in self.rates}
-
-    def log2_frequencies(self) -> dict[int, Tensor]:
-        return {rate: torch.full((LADDER[rate],), -3.0 - rate) for rate in self.rates}
-
-    def encode(self, images: Tensor, rate: int) -> Tensor:
-        height, width = images.shape[2:]
-        start = (images[:, 0, 0, 0] * 1000).long()[:, None, None]
-        slope = torch.arange(height // 16)[:, None] + torch.arange(width // 16)
-        return (start + slope) % LADDER[rate]
-
-
-def pictures() -> list[Tensor]:
-    return [noise(170, 160, seed) for seed in range(8)]
-
-
-@functools.cache
-def few_weights() -> LadderWeights:
-    weights = untrained_weights()
-    kept = {
-        name: value
-        for name, value in weights.tensors.items()
-        if name.startswith(("encoder.", "decoder.")) or name.endswith((".2", ".9"))
-    }
-    return dataclasses.replace(weights, tensors=kept)
-
-
-@functools.cache
-def few_rates() -> IndexMaps:
-    return IndexMaps(few_weights())
+from ..fixtures import photograph, seeded, untrained_weights
+from .small_prior import TINY, Slopes, few_rates, few_weights, pictures
 
 
 def test_maps_are_those_of_the_codec() -> None:
@@ -291,69 +228,6 @@ def test_a_run_is_prolonged_and_not_changed(tmp_path: Path, name: str, value: ob
     assert longer.step == TINY.steps
 
 
-def test_a_new_run_goes_on_from_the_prior_of_another_codec(tmp_path: Path) -> None:
-    first = PriorRun(Slopes(), TINY, tmp_path / "first", pictures(), pictures())
-    learned = first.train(2)
-    other = Slopes()
-    other.fingerprint = bytes(32)
-    words = {rate: 2 * words for rate, words in Slopes().codewords().items()}
-    other.codewords = lambda: words  # type: ignore[method-assign]
-    start = tmp_path / "first" / "state.pt"
-    again = PriorRun(other, TINY, tmp_path / "again", pictures(), pictures(), start=start)
-    fresh = PriorRun(other, TINY, tmp_path / "fresh", pictures(), pictures()).model.state_dict()
-    for name, value in again.model.state_dict().items():
-        kept = fresh if name.startswith("codewords_") else learned
-        assert torch.equal(value, kept[name]), name
-    again.train(2)
-    export(tmp_path / "again", words, ["some.tar"], tmp_path / "again.safetensors")
-    facts = json.loads((tmp_path / "again.json").read_text())
-    assert facts["start"]["steps"] == facts["steps"] == TINY.steps
-    assert "--start" in facts["commands"][0]
-
-
-def test_a_start_of_another_depth_is_refused(tmp_path: Path) -> None:
-    PriorRun(Slopes(), TINY, tmp_path / "first", pictures(), pictures()).train(2)
-    deeper = dataclasses.replace(TINY, depth=TINY.depth + 1)
-    start = tmp_path / "first" / "state.pt"
-    with pytest.raises(CodecError, match="other rates or another depth"):
-        PriorRun(Slopes(), deeper, tmp_path / "again", pictures(), pictures(), start=start)
-
-
-def test_a_new_run_goes_on_from_a_weights_file(tmp_path: Path) -> None:
-    run = PriorRun(Slopes(), TINY, tmp_path / "first", pictures(), pictures())
-    run.train(2)
-    file = tmp_path / "first.safetensors"
-    export(tmp_path / "first", Slopes().codewords(), ["some.tar"], file)
-    again = PriorRun(Slopes(), TINY, tmp_path / "again", pictures(), pictures(), start=file)
-    # Nothing is lost: it rounds to the file's own integers.
-    same = PriorWeights(integer_network(again.model), Slopes().fingerprint)
-    same.save(tmp_path / "same.safetensors")
-    assert (tmp_path / "same.safetensors").read_bytes() == file.read_bytes()
-    learned = again.train(2)
-    assert not torch.equal(learned["read.4.weight"], torch.zeros_like(learned["read.4.weight"]))
-    export(tmp_path / "again", Slopes().codewords(), ["some.tar"], tmp_path / "again.safetensors")
-    facts = json.loads((tmp_path / "again.json").read_text())
-    assert facts["start"]["fingerprint"] == PriorWeights.load(file).fingerprint.hex()
-    assert facts["start"]["steps"] == TINY.steps
-    assert "--start EARLIER/first.safetensors" in facts["commands"][0]
-
-
-def test_what_cannot_be_started_from_is_one_line(tmp_path: Path) -> None:
-    def start(path: Path, config: PriorConfig = TINY) -> None:
-        PriorRun(Slopes(), config, tmp_path / "again", pictures(), pictures(), start=path)
-
-    (tmp_path / "text.pt").write_text("nothing")
-    with pytest.raises(CodecError, match="cannot start from"):
-        start(tmp_path / "text.pt")
-    run = PriorRun(Slopes(), dataclasses.replace(TINY, steps=1), tmp_path, pictures(), pictures())
-    run.train()
-    export(tmp_path, Slopes().codewords(), ["some.tar"], tmp_path / "prior.safetensors")
-    with pytest.raises(CodecError, match="other sizes"):
-        start(tmp_path / "state.pt", dataclasses.replace(TINY, channels=24))
-    with pytest.raises(CodecError, match="another depth"):
-        start(tmp_path / "prior.safetensors", dataclasses.replace(TINY, depth=3))
-
-
 def test_a_step_on_real_maps(tmp_path: Path) -> None:
     config = dataclasses.replace(TINY, steps=1, crop=64, batch=1)
     run = PriorRun(few_rates(), config, tmp_path, [photograph(64, 80)], [photograph(64, 80)])
@@ -393,9 +267,3 @@ def test_bad_settings_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main([*arguments, "--config", str(tmp_path / "bad.toml")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "bad.toml" in line and "stpes" in line
-
-
-@pytest.mark.parametrize("name", ["prior.toml", "prior-again.toml", "prior-longer.toml"])
-def test_packaged_config_is_complete(name: str) -> None:
-    config = PriorConfig.load(CONFIGS / name)
-    assert config.crop % 16 == 0 and config.quantize_from < config.steps

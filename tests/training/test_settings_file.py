@@ -89,3 +89,9 @@ def test_the_priors(line: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "prior.toml").write_text("\n".join([*kept, line]))
     with pytest.raises(CodecError, match=words):
         PriorConfig.load(tmp_path / "prior.toml")
+
+
+@pytest.mark.parametrize("name", ["prior.toml", "prior-again.toml", "prior-longer.toml"])
+def test_packaged_config_is_complete(name: str) -> None:
+    config = PriorConfig.load(CONFIGS / name)
+    assert config.crop % 16 == 0 and config.quantize_from < config.steps
