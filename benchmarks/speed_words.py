@@ -190,10 +190,14 @@ def _notes(reports: Sequence[dict[str, Any]]) -> str:
             "² Each run after a wait of many seconds, while the others ran, which costs the "
             "shortest runs the most."
         )
-    sizes = {key: size for report in reports for key, size in report["bytes"].items()}
-    vvc = next((size for key, size in sizes.items() if _bare(key) == "vvc"), None)
-    if vvc is not None:
-        notes.append(f"VVC's file has {vvc} bytes, ours {sizes['lite']} by frequencies.")
+    sizes = [
+        f"{size} and {report['bytes']['lite']}"
+        for report in reports
+        for key, size in report["bytes"].items()
+        if _bare(key) == "vvc"
+    ]
+    if sizes:
+        notes.append(f"VVC's file and ours by frequencies have {', '.join(sizes)} bytes.")
     if not all(report.get("vvc_still") for report in reports):
         notes.append(
             "³ VVC's picture as the first one of a sequence, as by default: parameter sets that "

@@ -114,6 +114,15 @@ def test_results_with_vvc_as_of_a_sequence_say_so(report: dict[str, Any]) -> Non
     assert "³ VVC's picture as the first one of a sequence" in text
 
 
+def test_each_columns_file_of_vvc_is_told(report: dict[str, Any]) -> None:
+    (key,) = (key for key in report["bytes"] if key.startswith("vvc"))
+    other = {**report, "bytes": {**report["bytes"], key: report["bytes"][key] + 7}}
+    ours, theirs = report["bytes"]["lite"], report["bytes"][key]
+    assert f"have {theirs} and {ours}, {theirs + 7} and {ours} bytes" in speed_table(
+        [report, other]
+    )
+
+
 def test_cpus_stand_side_by_side(report: dict[str, Any]) -> None:
     other = json.loads(json.dumps(report))
     other["machine"]["cpu"], other["lite_dtype"] = "an older CPU", "float32"
