@@ -70,6 +70,22 @@ def refuse_to_overwrite(path: Path, force: bool, inputs: Iterable[Path] = ()) ->
         raise CodecError(f"{path} exists; --force overwrites it")
 
 
+def check_folder_of(path: Path) -> None:
+    """Make sure, before anything is done, that a file's folder is there or can be made.
+
+    Args:
+        path: of a file to write; of devices and pipes no folder is needed.
+
+    Raises:
+        CodecError: when the nearest folder that is there cannot be written to.
+    """
+    if path.exists() and not path.is_file():
+        return
+    folder = next(parent for parent in path.resolve().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise CodecError(f"{path} cannot be written: {folder} is no folder to write to")
+
+
 def write_once(path: Path, data: bytes, mark: str) -> bool:
     """Put a whole file there in one step, unless there is one already.
 

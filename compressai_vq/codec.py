@@ -16,7 +16,7 @@ from .codings import FREQUENCIES, PRIOR, check_coding
 from .errors import CodecError
 from .index_coder import IndexCoder
 from .networks.memory_layout import like_weights, number_format
-from .pixel_range import check_images, eight_bit, network_range, unit_range
+from .pixel_range import check_images, check_unit_range, eight_bit, network_range, unit_range
 from .prior.coder import PriorCoder
 from .prior.neighbour_bits import neighbour_bits
 from .prior.network import PriorNetwork
@@ -84,7 +84,11 @@ class VQGANCodec(CompressionModel):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        """As torch's; the coder's tables take the sizes that the saved ones have."""
+        """As torch's; the coder's tables take the sizes that the saved ones have.
+
+        A lite decoder without grain takes that of trained weights too: what one of the zoo's own
+        models saved, another one loads, pretrained or not.
+        """
         return nn.Module.load_state_dict(self, state_dict, strict=strict, assign=assign)
 
     # -- image <-> indices ---------------------------------------------------------------
@@ -137,9 +141,10 @@ class VQGANCodec(CompressionModel):
             int64 (N, ceil(H/16), ceil(W/16)).
 
         Raises:
-            CodecError: when it is no batch of images.
+            CodecError: when it is no batch of images, or one of floats far from [0, 1].
         """
         check_images(x)
+        check_unit_range(x)
         shape = (-(-x.shape[-2] // STRIDE), -(-x.shape[-1] // STRIDE))
         if not self._in_tiles(shape):
             return self.codebook.quantize(self.latent(x))
@@ -225,9 +230,12 @@ class VQGANCodec(CompressionModel):
             coding: one of ``CODINGS``; by default the codec's own.
 
         Raises:
-            ValueError: for empty maps and for indices that are not in [0, K).
+            ValueError: for empty maps, for indices that are not in [0, K) and what has other
+                dimensions.
             CodecError: when there is no prior to code with.
         """
+        if indices.ndim != 3:
+            raise CodecError(f"index maps must be (N, h, w): these are {tuple(indices.shape)}")
         if (coding or self.coding) == FREQUENCIES:
             return self.index_coder.compress(indices)
         coder = self._prior_coder()
@@ -313,7 +321,7 @@ class VQGANCodec(CompressionModel):
             ``strings``, a list of one list of N bytes objects, and ``shape``, (h, w).
 
         Raises:
-            CodecError: when it is no batch of images.
+            CodecError: as :meth:`encode`.
         """
         indices = self.encode(x)
         shape = (indices.shape[1], indices.shape[2])

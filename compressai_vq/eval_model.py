@@ -42,7 +42,9 @@ _EPILOG = (
     "Results have lpips (AlexNet's) and dists too; --no-perceptual, after the source, leaves "
     "them out. What is measured is kept in eval_model/ of the cache (COMPRESSAI_VQ_CACHE, "
     "default ~/.cache/compressai_vq) under the arguments, the weights and the images until the "
-    "run is finished: the same command goes on where it was interrupted."
+    "run is finished: the same command goes on where it was interrupted. "
+    "As in CompressAI's own tool, pictures are padded with black to multiples of 64 pixels, and "
+    "the padding is coded and counted as well."
 )
 
 

@@ -16,6 +16,7 @@ from .codings import FREQUENCIES, PRIOR, check_coding
 from .container import Container
 from .errors import CodecError
 from .ladder_weights import LadderWeights
+from .pixel_range import check_picture
 from .precision import for_inference
 from .prior.prior_weights import PriorWeights, packaged_prior
 
@@ -117,9 +118,7 @@ class FileCodec:
         return self._compress(picture, quality, self.refinement)
 
     def _compress(self, picture: Tensor, quality: int, refinement: Refinement | None) -> bytes:
-        if picture.dtype != torch.uint8 or picture.ndim != 3:
-            found = f"{str(picture.dtype).removeprefix('torch.')} {tuple(picture.shape)}"
-            raise CodecError(f"a picture must be uint8 (3, H, W), and this is {found}")
+        check_picture(picture)
         height, width = picture.shape[1:]
         self._check_size(width, height)
         codec = self._coder(quality, self.coding)

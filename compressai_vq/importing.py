@@ -33,8 +33,8 @@ _PIXEL_LIMIT = 1 << 26  # larger files are not decoded
 
 
 def import_checkpoint(
-    path: Path,
-    calibrate: Path | None = None,
+    path: Path | str,
+    calibrate: Path | str | None = None,
     seed: int = 0,
     weighted: bool = True,
     progress: bool = True,
@@ -62,6 +62,7 @@ def import_checkpoint(
         CodecError: when the checkpoint is none, has fewer than 8 codewords, or no
             photograph can be read.
     """
+    path = Path(path)
     state = read_taming_checkpoint(path)
     codewords = state.pop("codebook.weight")
     qualities = _qualities(len(codewords))
@@ -73,7 +74,7 @@ def import_checkpoint(
     else:
         try:
             with tempfile.TemporaryFile() as spool:
-                images = _spool_latents(state, calibrate, spool, progress)
+                images = _spool_latents(state, Path(calibrate), spool, progress)
                 use = _count(codewords, spool) if weighted else None
                 codebooks = _codebooks(codewords, qualities, use, seed, progress)
                 counts = {quality: _count(words, spool) for quality, words in codebooks.items()}

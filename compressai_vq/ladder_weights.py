@@ -44,7 +44,7 @@ class LadderWeights:
     decodes: bytes = b""  # 32 bytes, of weights that differ in the encoder alone; empty for none
 
     @classmethod
-    def load(cls, path: Path) -> LadderWeights:
+    def load(cls, path: Path | str) -> LadderWeights:
         """Read a weights file; nothing in it is executed.
 
         Raises:
@@ -60,7 +60,7 @@ class LadderWeights:
             raise CodecError(f"{path}: whose images these weights decode is no number") from None
         return cls(facts["architecture"], calibration, tensors, fingerprint, decodes)
 
-    def save(self, path: Path) -> bytes:
+    def save(self, path: Path | str) -> bytes:
         """Write the file; returns its fingerprint."""
         facts = {"architecture": self.architecture, "calibration": self.calibration}
         if self.decodes:

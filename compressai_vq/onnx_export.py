@@ -50,11 +50,14 @@ from .prior.prior_weights import PriorWeights
 FORMAT = 3  # 1: without the decoder's corner; 2: without checksums
 METADATA = "compressai_vq_onnx"
 ARCHITECTURE = "mao2024-vqgan-lite"
+FILES = ("encoder.onnx", "decoder.onnx", "prior.safetensors", "codec.safetensors")
+"""Names of what an export writes; the prior only where there is one."""
 
 _OPSET = 18
 _IR_VERSION = 10  # of ONNX's file format; the helpers' default may be newer than a runtime reads
 _EPSILON = 1e-5  # torch's layer norm's
 _LARGEST_WEIGHT_BITS = 30
+_ENCODER, _DECODER, _PRIOR, _TABLES = FILES
 
 
 def export_onnx(
@@ -87,16 +90,13 @@ def export_onnx(
     if loaded is not None:
         loaded.check_fits(weights)
     # All is made before anything is written: files of two exports must not be mixed.
-    contents = {
-        "encoder.onnx": encoder_model(weights),
-        "decoder.onnx": decoder_model(weights),
-    }
+    contents = {_ENCODER: encoder_model(weights), _DECODER: decoder_model(weights)}
     if prior is not None:
-        contents["prior.safetensors"] = prior.read_bytes()
-    elif (folder / "prior.safetensors").exists():
+        contents[_PRIOR] = prior.read_bytes()
+    elif (folder / _PRIOR).exists():
         raise CodecError(f"{folder} holds another export's index prior: remove it first")
     checksums = {name: zlib.crc32(data) for name, data in contents.items()}
-    contents["codec.safetensors"] = _tables(weights, codecs, loaded, checksums)
+    contents[_TABLES] = _tables(weights, codecs, loaded, checksums)
     write_together({folder / name: data for name, data in contents.items()})
     return [folder / name for name in contents]
 

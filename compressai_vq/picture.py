@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 # torch is imported where it is used: what looks for files needs none of it.
 
-WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 """Endings of image files that :func:`write_picture` writes."""
 
-ENDINGS = (*WRITABLE, ".gif", ".tga", ".jp2", ".avif")
+ENDINGS = (*WRITABLE, ".pgm", ".gif", ".tga", ".jp2", ".avif")
 """Names that are taken for images when a folder is given."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "TGA", "JPEG2000", "AVIF")
@@ -35,7 +35,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "TGA", "JPEG2000
 
 
 def read_picture(
-    path: Path,
+    path: Path | str,
     max_pixels: int,
     admit: Callable[[int], object] | None = None,
     contents: bytes | None = None,
@@ -58,6 +58,7 @@ def read_picture(
     Raises:
         CodecError: when it cannot be read, is no image, is truncated or is too large.
     """
+    path = Path(path)
     try:
         # An open file, not its name: of those that Pillow maps into memory it would exchange the
         # sides of pictures that are to be turned by a quarter.
@@ -94,13 +95,13 @@ def _too_large(path: Path, width: int, height: int, max_pixels: int) -> str:
     )
 
 
-def write_picture(path: Path, picture: Tensor) -> None:
+def write_picture(path: Path | str, picture: Tensor) -> None:
     """Write uint8 (3, H, W) in the format that the file's ending names (none: PNG).
 
     Raises:
         CodecError: for an unknown ending, or when the file cannot be written.
     """
-    write_atomically(path, image_file(path, picture))
+    write_atomically(Path(path), image_file(Path(path), picture))
 
 
 def image_file(path: Path, picture: Tensor) -> bytes:

@@ -21,6 +21,7 @@ from .picture import rounded
 from .rates import STRIDE
 
 _AT_ONCE = 1 << 18  # numbers
+_OVERSHOOT = 0.5  # of bicubic and Lanczos filters at the sharpest edges, and more
 
 
 def check_images(x: Tensor) -> None:
@@ -29,10 +30,43 @@ def check_images(x: Tensor) -> None:
     Raises:
         CodecError: which says what it is instead.
     """
+    if not isinstance(x, Tensor):
+        raise CodecError(f"images must be a tensor (N, 3, H, W), and this is {_kind(x)}")
     if x.ndim != 4 or x.shape[1] != 3 or not min(x.shape[2:]):
         raise CodecError(f"images must be (N, 3, H, W) and not empty: these are {tuple(x.shape)}")
     if not (x.dtype == torch.uint8 or x.is_floating_point()):
         raise CodecError(f"images must be uint8, or floating-point in [0, 1]: these are {x.dtype}")
+
+
+def check_picture(x: Tensor) -> None:
+    """Refuse what is no picture, uint8 (3, H, W).
+
+    Raises:
+        CodecError: which says what it is instead.
+    """
+    if not isinstance(x, Tensor):
+        raise CodecError(f"a picture must be a tensor, uint8 (3, H, W), and this is {_kind(x)}")
+    if x.dtype != torch.uint8 or x.ndim != 3 or x.shape[0] != 3 or not min(x.shape[1:]):
+        found = f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}"
+        raise CodecError(f"a picture must be uint8 (3, H, W), not empty, and this is {found}")
+
+
+def check_unit_range(x: Tensor) -> None:
+    """Refuse floats that are plainly not in [0, 1]; what resampling overshoots is let pass.
+
+    Raises:
+        CodecError: for pixels in [0, 255], say, and for NaN.
+    """
+    if x.is_floating_point() and x.numel():
+        least, most = (bound.item() for bound in x.detach().aminmax())
+        if not (least >= -_OVERSHOOT and most <= 1 + _OVERSHOOT):
+            raise CodecError(
+                f"images must be in [0, 1], or uint8: these are from {least:g} to {most:g}"
+            )
+
+
+def _kind(x: object) -> str:
+    return f"{type(x).__module__}.{type(x).__qualname__}"
 
 
 def network_range(x: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

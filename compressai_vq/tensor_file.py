@@ -26,7 +26,7 @@ class TensorFile(NamedTuple):
     fingerprint: bytes  # SHA-256 of the file, 32 bytes
 
 
-def read_tensors(path: Path, key: str, what: str) -> TensorFile:
+def read_tensors(path: Path | str, key: str, what: str) -> TensorFile:
     """Read a file; nothing in it is executed.
 
     Args:
@@ -40,6 +40,7 @@ def read_tensors(path: Path, key: str, what: str) -> TensorFile:
     Raises:
         CodecError: when it is missing or is no safetensors file.
     """
+    path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise CodecError(f"cannot read {what} {path}: no regular file")  # it may have no end
     try:
@@ -74,7 +75,7 @@ def read_facts(path: Path, key: str) -> dict[str, Any]:
 
 
 def write_tensors(
-    path: Path, key: str, facts: dict[str, Any], tensors: dict[str, Tensor]
+    path: Path | str, key: str, facts: dict[str, Any], tensors: dict[str, Tensor]
 ) -> bytes:
     """Write a file; returns its fingerprint.
 
@@ -87,5 +88,5 @@ def write_tensors(
     """
     contiguous = {name: value.contiguous() for name, value in tensors.items()}
     data = safetensors.torch.save(contiguous, {key: json.dumps(facts, sort_keys=True)})
-    write_atomically(path, data)
+    write_atomically(Path(path), data)
     return hashlib.sha256(data).digest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 from typing import TYPE_CHECKING, Any
 
 from .architectures import ARCHITECTURES
@@ -23,8 +25,7 @@ def _load(
     coding: str | None,
     **kwargs: Any,
 ) -> VQGANCodec:
-    if quality not in range(1, len(LADDER) + 1):
-        raise ValueError(f'Invalid quality "{quality}", should be between (1, {len(LADDER)})')
+    quality = _checked(quality, len(LADDER))
     if metric not in ("mse", "ms-ssim", "lpips"):
         raise ValueError(f'Invalid metric "{metric}"')
     if pretrained:
@@ -36,6 +37,14 @@ def _load(
     if coding not in (None, FREQUENCIES):
         raise ValueError(f'Invalid coding "{coding}": untrained codecs have no index prior')
     return ARCHITECTURES[architecture](LADDER[quality - 1], **kwargs)  # type: ignore[arg-type]
+
+
+def _checked(quality: int, highest: int) -> int:
+    """A quality of 1 to ``highest``; ValueError, as CompressAI's, for any other and for 5.0."""
+    with contextlib.suppress(TypeError):
+        if operator.index(quality) in range(1, highest + 1):
+            return operator.index(quality)
+    raise ValueError(f'Invalid quality "{quality}", should be between (1, {highest})')
 
 
 def mao2024_vqgan(
@@ -111,8 +120,7 @@ def hific(
         ValueError: for another quality or metric.
         CodecError: when pretrained weights are asked for; the message says what to do.
     """
-    if quality not in range(1, len(_HIFIC_CHECKPOINTS) + 1):
-        raise ValueError(f'Invalid quality "{quality}", should be between (1, 3)')
+    quality = _checked(quality, len(_HIFIC_CHECKPOINTS))
     if metric not in ("mse", "ms-ssim", "lpips"):
         raise ValueError(f'Invalid metric "{metric}"')
     if pretrained:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -97,13 +99,33 @@ def test_contract(name: str, size: tuple[int, int]) -> None:
         (torch.rand(1, 1, 32, 32), r"these are \(1, 1, 32, 32\)"),
         (torch.rand(1, 3, 0, 32), r"these are \(1, 3, 0, 32\)"),
         (torch.ones(1, 3, 32, 32, dtype=torch.int64), "uint8, or floating-point.*torch.int64"),
+        (np.zeros((1, 3, 32, 32), np.float32), "must be a tensor.*and this is numpy.ndarray"),
     ],
 )
-def test_what_is_no_batch_of_images(name: str, x: Tensor, words: str) -> None:
+def test_what_is_no_batch_of_images(name: str, x: Any, words: str) -> None:
     codec = shared_codec(name)
     for use in (codec, codec.compress, codec.encode):
         with pytest.raises(CodecError, match=words):
             use(x)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [(0, 255, "from 0 to 255"), (-1, 1, "from -1 to 1"), (0, math.nan, "from nan to nan")],
+)
+def test_floats_that_are_not_in_the_unit_range(low: float, high: float, words: str) -> None:
+    codec, x = shared_codec("mao2024-vqgan-lite"), torch.full((1, 3, 32, 32), float(low))
+    x[..., 0, 0] = high
+    for use in (codec.compress, codec.encode):
+        with pytest.raises(CodecError, match=rf"in \[0, 1\], or uint8: these are {words}"):
+            use(x)
+    overshot = torch.linspace(-0.2, 1.2, 3072).reshape(1, 3, 32, 32)  # as resampling does
+    assert codec.encode(overshot).shape == (1, 2, 2)
+
+
+def test_maps_of_other_dimensions_are_refused() -> None:
+    with pytest.raises(CodecError, match=r"must be \(N, h, w\): these are \(2, 2\)"):
+        shared_codec("mao2024-vqgan-lite").write(torch.zeros(2, 2, dtype=torch.int64))
 
 
 @pytest.mark.parametrize("strings", [[], [b"a"], [[b"a"], [b"b"]]])

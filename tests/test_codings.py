@@ -157,11 +157,11 @@ def test_the_packages_prior_is_found_when_it_fits_and_read_when_needed(
     assert packaged_prior(untrained_weights()) == path
     assert packaged_prior(untrained_weights(1)) is None
 
-    loaded: list[Path] = []
+    loaded: list[Path | str] = []
 
     class Spy(PriorWeights):
         @classmethod
-        def load(cls, path: Path) -> PriorWeights:
+        def load(cls, path: Path | str) -> PriorWeights:
             loaded.append(path)
             return PriorWeights.load(path)
 

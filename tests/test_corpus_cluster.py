@@ -65,7 +65,7 @@ def test_killed_workers_lose_nothing_and_do_nothing_twice(
     (sources / "bad.png").write_bytes(b"no image")
     command = ["compress", str(sources), "-o", str(out), "-q", "4", "--weights", str(weights)]
     arguments = parser().parse_args(command)
-    jobs = plan([sources], out, ENDINGS, ".cvq")
+    jobs = plan(arguments, ENDINGS, ".cvq")
     finished: dict[str, tuple[int, int]] = {}
     killed = []
 

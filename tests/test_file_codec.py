@@ -4,9 +4,12 @@ import dataclasses
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from compressai_vq.architectures import ARCHITECTURES, Mao2024VQGANLite
 from compressai_vq.codec import VQGANCodec
@@ -89,12 +92,18 @@ def test_qualities_that_the_weights_lack() -> None:
 @pytest.mark.parametrize(
     ("picture", "words"),
     [
-        (torch.rand(3, 32, 32), r"uint8 \(3, H, W\), and this is float32 \(3, 32, 32\)"),
+        (
+            torch.rand(3, 32, 32),
+            r"uint8 \(3, H, W\), not empty, and this is float32 \(3, 32, 32\)",
+        ),
         (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), r"this is uint8 \(1, 3, 32, 32\)"),
-        (torch.zeros(32, 32, 3, dtype=torch.uint8), r"\(N, 3, H, W\).*\(1, 32, 32, 3\)"),
+        (torch.zeros(32, 32, 3, dtype=torch.uint8), r"this is uint8 \(32, 32, 3\)"),
+        (torch.zeros(3, 0, 32, dtype=torch.uint8), r"not empty, and this is uint8 \(3, 0, 32\)"),
+        (np.zeros((3, 32, 32), np.uint8), "must be a tensor.*and this is numpy.ndarray"),
+        (Image.new("RGB", (32, 32)), "must be a tensor.*and this is PIL.Image.Image"),
     ],
 )
-def test_what_is_no_picture(picture: torch.Tensor, words: str) -> None:
+def test_what_is_no_picture(picture: Any, words: str) -> None:
     with pytest.raises(CodecError, match=words):
         FileCodec(untrained_weights()).compress(picture, 3)
 

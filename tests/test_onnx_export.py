@@ -22,7 +22,13 @@ from compressai_vq.codebook import nearest_codewords
 from compressai_vq.errors import CodecError
 from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.networks.grain import Corner
-from compressai_vq.onnx_export import decoder_margin, decoder_model, encoder_model, export_onnx
+from compressai_vq.onnx_export import (
+    FILES,
+    decoder_margin,
+    decoder_model,
+    encoder_model,
+    export_onnx,
+)
 from compressai_vq.prior.distribution import weights_of
 from compressai_vq.prior.prior_weights import PriorWeights
 from compressai_vq.rates import LADDER
@@ -38,7 +44,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'"
 BOUND = 1e-4
 """Largest difference of a pixel in [0, 1], or of a latent, from torch's in fp32."""
 
-FILES = ["encoder.onnx", "decoder.onnx", "codec.safetensors"]
+WITHOUT_PRIOR = [name for name in FILES if name != "prior.safetensors"]
 
 
 def session(model: bytes) -> Any:
@@ -179,7 +185,7 @@ def test_command(
     command = ["export-onnx", "-o", str(folder), "--weights", str(weights)]
     assert main([*command, "--prior", str(prior), "-q", "2,9"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    names = [*FILES[:2], "prior.safetensors", FILES[2]]
+    names = [*WITHOUT_PRIOR[:2], "prior.safetensors", WITHOUT_PRIOR[2]]
     assert lines == [f"{folder / n}: {(folder / n).stat().st_size} bytes" for n in names]
     assert sorted(p.name for p in folder.iterdir()) == sorted(names)
     assert (folder / "prior.safetensors").read_bytes() == prior.read_bytes()
@@ -216,7 +222,22 @@ def test_command(
     assert weights_of(logits)[0].tolist() == [powers[0], powers[400], powers[-1]]
 
     assert main(command) == 2
-    assert "holds an export already; --force overwrites it" in capsys.readouterr().err
+    assert "encoder.onnx exists; --force overwrites it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_none_of_an_export_s_files_is_overwritten_unasked(
+    name: str, made_up: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / name).write_bytes(b"somebody's")
+    weights, prior = made_up
+    command = ["export-onnx", "-o", str(folder), "--weights", str(weights)]
+    assert main([*command, "--prior", str(prior)]) == 2
+    assert f"{name} exists; --force overwrites it" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert (folder / name).read_bytes() == b"somebody's"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import socket
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,10 +32,30 @@ def flower() -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-@pytest.mark.parametrize("quality", [0, 10, -1])
-def test_other_qualities_are_refused(quality: int) -> None:
-    with pytest.raises(ValueError, match="Invalid quality"):
-        zoo.mao2024_vqgan_lite(quality)
+@pytest.mark.parametrize("quality", [0, 10, -1, 3.0, "3", None])
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_other_qualities_are_refused(quality: Any, pretrained: bool) -> None:
+    for model in (zoo.mao2024_vqgan_lite, zoo.hific):
+        with pytest.raises(ValueError, match="Invalid quality"):
+            model(quality, pretrained=pretrained)
+
+
+def test_integers_of_other_kinds_are_qualities() -> None:
+    assert zoo.mao2024_vqgan_lite(np.int64(3)).rate == 2  # type: ignore[arg-type]
+
+
+def test_weights_of_a_pretrained_model_load_into_the_zoos_own(flower: Tensor) -> None:
+    trained = zoo.mao2024_vqgan_lite(5, pretrained=True)
+    state = trained.state_dict()
+    assert "decoder.grain.field" in state
+    fresh = zoo.mao2024_vqgan_lite(5)
+    fresh.load_state_dict(state)
+    indices = trained.encode(flower[None])
+    assert torch.equal(fresh.eval().decode(indices), trained.decode(indices))
+    # As a part of something larger, too.
+    outer = torch.nn.ModuleDict({"net": zoo.mao2024_vqgan_lite(5)})
+    outer.load_state_dict({f"net.{name}": value for name, value in state.items()})
+    assert outer["net"].decoder.grain is not None  # type: ignore[union-attr]
 
 
 def test_other_metrics_are_refused() -> None:

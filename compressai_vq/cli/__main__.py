@@ -33,14 +33,19 @@ _MODULES = {
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and not how everything is used."""
 
+    command: str | None = None
+    """Of the top parser: which one it was asked for; argparse has it tell of unknown options."""
+
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {' '.join(message.split())}; see {self.prog} --help\n")
+        helpful = f"{self.prog} {self.command}" if self.command else self.prog
+        self.exit(2, f"error: {' '.join(message.split())}; see {helpful} --help\n")
 
 
 def parser(command: str | None = None) -> argparse.ArgumentParser:
     """The command line's grammar, or that of one command alone."""
     top = _Parser(prog="compressai-vq", description="Images in a few hundred bytes, by a VQGAN.")
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    top.command = command if command in _MODULES else None
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in [command] if command in _MODULES else _MODULES:
         importlib.import_module(f".{_MODULES[name]}", __package__).add_parser(commands)
@@ -62,7 +67,8 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # file names may be in no encoding at all
             stream.reconfigure(errors="backslashreplace")
     warnings.simplefilter("ignore")  # libraries' warnings; ours are shown below
-    warnings.filterwarnings("always", message=".*transparency is laid on white|skipped ")
+    for start in (".*transparency is laid on white", "skipped ", ".* cannot be kept"):
+        warnings.filterwarnings("always", message=start)
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
         code: int = arguments.run(arguments)

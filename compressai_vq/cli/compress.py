@@ -57,10 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("target_bpp", "target_bytes"):
         if (value := getattr(arguments, name)) is not None and not 0 < value < math.inf:
             raise CodecError(f"--{name.replace('_', '-')} must be above 0 and finite")
-    single = len(arguments.inputs) == 1 and arguments.inputs[0].is_file()
-    if single and arguments.output.suffix.lower() in ENDINGS:
+    planned = jobs.plan(arguments, ENDINGS, ".cvq")
+    # A photograph there would be lost to --force.
+    if any(job.target.suffix.lower() in ENDINGS for job in planned):
         raise CodecError(f"{arguments.output} has an image's ending; name the output .cvq")
-    planned = jobs.plan(arguments.inputs, arguments.output, ENDINGS, ".cvq")
     if arguments.ray is not None:
         return _run_on_ray(planned, arguments)
     compressor = Compressor(arguments)

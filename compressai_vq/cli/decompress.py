@@ -47,7 +47,7 @@ def read_container(path: Path) -> bytes:
 
 def run(arguments: argparse.Namespace) -> int:
     """Decompress every input."""
-    planned = jobs.plan(arguments.inputs, arguments.output, (".cvq",), ".png")
+    planned = jobs.plan(arguments, (".cvq",), ".png")
     quick_start.import_compressai()
     import torch
 

@@ -11,6 +11,7 @@ from ..errors import CodecError
 from . import jobs, quick_start, received
 from .decompress import read_container
 from .packetize import ENDING
+from .path_arguments import stored_path
 from .weights import file_codec
 
 
@@ -20,7 +21,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "packets",
         nargs="+",
-        type=Path,
+        type=stored_path,
         metavar="PACKET",
         help=f"{ENDING} files or folders of them",
     )

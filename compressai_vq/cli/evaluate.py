@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from .. import __version__
-from ..atomic_file import refuse_to_overwrite, write_atomically
+from ..atomic_file import check_folder_of, refuse_to_overwrite, write_atomically
 from ..codings import PRIOR
-from ..errors import CodecError
 from ..metrics.finished_rows import FinishedRows
 from ..picture import ENDINGS, read_picture
 from . import jobs
+from .path_arguments import stored_file_path, stored_path
 from .weights import asked_qualities, file_codec
 
 if TYPE_CHECKING:
@@ -30,14 +30,16 @@ if TYPE_CHECKING:
 def add_parser(commands: Any) -> None:
     """Add the command's arguments."""
     parser = commands.add_parser("eval", help="rate and distortion over a folder of images")
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="images or folders")
+    parser.add_argument(
+        "inputs", nargs="+", type=stored_path, metavar="IN", help="images or folders"
+    )
     parser.add_argument("-q", "--qualities", default="", help="such as 1,5,9 (default: all)")
     parser.add_argument(
         "--lpips", action="store_true", help="measure LPIPS (AlexNet) and LPIPS-VGG too"
     )
     parser.add_argument("--dists", action="store_true", help="measure DISTS too")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE",
+        "-o", "--output", type=stored_file_path, metavar="FILE",
         help="write JSON here, at the end; until then FILE.rows keeps what is measured, and "
         "the same command goes on where it was interrupted",
     )  # fmt: skip
@@ -54,8 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     paths = jobs.find(arguments.inputs, ENDINGS)
     if arguments.output is not None:
         refuse_to_overwrite(arguments.output, arguments.force, paths)
-        if not arguments.output.resolve().parent.is_dir():
-            raise CodecError(f"{arguments.output} cannot be written: no such folder")
+        check_folder_of(arguments.output)
     codec = file_codec(arguments)
     from ..evaluation import averages, undefined
     from ..machine import describe_machine

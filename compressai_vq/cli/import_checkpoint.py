@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
-from ..atomic_file import refuse_to_overwrite
+from ..atomic_file import check_folder_of, refuse_to_overwrite
 from ..errors import CodecError
 from . import quick_start
+from .path_arguments import stored_file_path, stored_path
+
+_LARGEST_SEED = 2**32 - 1  # of NumPy's generators
 
 
 def add_parser(commands: Any) -> None:
     """Add the command's arguments."""
     parser = commands.add_parser("import", help="a taming-transformers checkpoint to weights")
-    parser.add_argument("checkpoint", type=Path, metavar="CKPT")
+    parser.add_argument("checkpoint", type=stored_path, metavar="CKPT")
     parser.add_argument(
-        "--calibrate", type=Path, metavar="DIR", help="images that show how often codewords occur"
+        "--calibrate",
+        type=stored_path,
+        metavar="DIR",
+        help="images that show how often codewords occur",
     )
     parser.add_argument(
         "--unweighted", action="store_true", help="cluster without regard to use, as published"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the clustering")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.safetensors")
+    parser.add_argument(
+        "-o", "--output", type=stored_file_path, required=True, metavar="OUT.safetensors"
+    )
     parser.add_argument("-f", "--force", action="store_true", help="overwrite an existing file")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Import one checkpoint."""
+    if not 0 <= arguments.seed <= _LARGEST_SEED:
+        raise CodecError(f"--seed must be from 0 to {_LARGEST_SEED}")
     refuse_to_overwrite(arguments.output, arguments.force, [arguments.checkpoint])
-    if not arguments.output.resolve().parent.is_dir():
-        raise CodecError(f"{arguments.output} cannot be written: no such folder")
+    check_folder_of(arguments.output)
     quick_start.import_compressai()
     from ..importing import import_checkpoint
 

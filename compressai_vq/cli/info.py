@@ -9,16 +9,21 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..codings import FREQUENCIES, PRIOR
 from ..container import MAGIC, Container
 from ..errors import CodecError
 from ..rates import LADDER
 from . import jobs, quick_start
 from .decompress import read_container
+from .path_arguments import any_path
 from .weights import file_codec
 
 if TYPE_CHECKING:
     from ..ladder_weights import LadderWeights
     from ..prior.prior_weights import PriorWeights
+
+
+_FINGERPRINTS = {FREQUENCIES: "weights", PRIOR: "weights_and_prior"}
 
 
 def add_parser(commands: Any) -> None:
@@ -27,7 +32,11 @@ def add_parser(commands: Any) -> None:
         "info", help="what .cvq and weights files hold; without a file: the weights in use"
     )
     parser.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE", help="or folders, whose .cvq files count"
+        "files",
+        nargs="*",
+        type=any_path,
+        metavar="FILE",
+        help="or folders, whose .cvq files count",
     )
     jobs.add_json_argument(parser)
     jobs.add_weights_arguments(parser)
@@ -48,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
         described[0]["coding"] = codec.coding
         described[0]["prior"] = codec.prior.fingerprint.hex() if codec.prior else "none"
+        if codec.prior is not None:
+            described[0]["weights_and_prior"] = codec.prior.joint_fingerprint.hex()
     for path in (found for named in arguments.files for found in _files(named)):
         try:
             if path.is_dir():
@@ -103,6 +114,7 @@ def describe_prior(prior: PriorWeights) -> dict[str, Any]:
     return {
         "kind": "index prior",
         "fingerprint": prior.fingerprint.hex(),
+        "weights_and_prior": prior.joint_fingerprint.hex(),
         "codec": prior.codec.hex(),
         "qualities": [rate + 1 for rate in sorted(network.sizes)],
         "parameters": sum(t.numel() for t in [*tables, *(layer.weight for layer in layers)]),
@@ -132,7 +144,8 @@ def describe(path: Path) -> dict[str, Any]:
         "quality": container.quality,
         "codewords": LADDER[container.quality - 1],
         "coding": container.coding,
-        "weights": container.fingerprint.hex(),
+        # The first bytes of what weights, or a prior and its weights together, are told by.
+        _FINGERPRINTS[container.coding]: container.fingerprint.hex(),
         "width": container.width,
         "height": container.height,
         "bytes": len(data),

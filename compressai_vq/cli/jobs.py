@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -16,6 +17,7 @@ from ..atomic_file import refuse_to_overwrite
 from ..codings import CODINGS
 from ..errors import CodecError
 from ..pipeline import MOST_WORKERS, Outcome, in_order, worker_count
+from .path_arguments import FileOrFolder, any_path, stored_path
 from .standard_streams import STANDARD, silence, told
 
 # RuntimeError is how torch says that memory has run out or that a device failed.
@@ -46,13 +48,13 @@ class Job(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     """Arguments of commands that read files and write files."""
     parser.add_argument(
-        "inputs", nargs="+", type=Path, metavar="IN",
+        "inputs", nargs="+", type=any_path, metavar="IN",
         help=f"{what}, or folders of them; -: standard input",
     )  # fmt: skip
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUT",
-        help="file, or -: standard output; or folder, for several inputs, when it is one or has "
-        "no ending",
+        "-o", "--output", action=FileOrFolder, required=True, metavar="OUT",
+        help="file, or -: standard output; or folder, for several inputs, when it is one, ends "
+        "in / or has no ending",
     )  # fmt: skip
     parser.add_argument("-f", "--force", action="store_true", help="overwrite existing files")
     parser.add_argument(
@@ -81,12 +83,12 @@ def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
         help="mao2024-vqgan-lite (default) or mao2024-vqgan",
     )  # fmt: skip
     parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="safetensors file (default: the zoo's)"
+        "--weights", type=stored_path, metavar="FILE", help="safetensors file (default: the zoo's)"
     )
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     parser.add_argument(
-        "--prior", type=Path, metavar="FILE",
+        "--prior", type=stored_path, metavar="FILE",
         help="index prior of these weights (default: the package's, if it has one)",
     )  # fmt: skip
 
@@ -110,22 +112,24 @@ def add_refinement_argument(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def plan(inputs: list[Path], output: Path, endings: Iterable[str], ending: str) -> list[Job]:
+def plan(arguments: argparse.Namespace, endings: Iterable[str], ending: str) -> list[Job]:
     """Pair the inputs with output files; folders are searched and keep their layout.
 
     Args:
-        inputs: files and folders.
-        output: a file, or standard output, or a folder when there are several inputs, when it
-            is one, or when it has no ending.
+        arguments: parsed ones of :func:`add_arguments`.  The output is a file, or standard
+            output, or a folder when there are several inputs, when it is one, when it is written
+            as one, or when it has no ending.
         endings: what counts as input inside a folder.
         ending: of the output files.
 
     Raises:
         CodecError: for missing inputs, empty folders and outputs that would collide.
     """
+    inputs, output = arguments.inputs, arguments.output
     if STANDARD in (*inputs, output):
-        return [_job_of_streams(inputs, output, ending)]
-    folders = len(inputs) > 1 or inputs[0].is_dir() or output.is_dir()
+        return [_job_of_streams(arguments, ending)]
+    told_so = arguments.output_is_folder
+    folders = told_so or len(inputs) > 1 or inputs[0].is_dir() or output.is_dir()
     into_folder = folders or not (output.suffix or output.exists())
     jobs: list[Job] = []
     for path in inputs:
@@ -146,27 +150,29 @@ def plan(inputs: list[Path], output: Path, endings: Iterable[str], ending: str) 
             raise CodecError(f"{job.source}: input and output are the same file")
     if into_folder and output.is_file():
         raise CodecError(f"{output} is a file; several inputs need a folder")
-    if into_folder and not output.is_dir() and output.suffix == ending:
+    if into_folder and not told_so and not output.is_dir() and output.suffix == ending:
         raise CodecError(f"several inputs need a folder, and {output} looks like a file")
     return list(dict.fromkeys(jobs))  # a file that is named twice is one job
 
 
-def _job_of_streams(inputs: list[Path], output: Path, ending: str) -> Job:
+def _job_of_streams(arguments: argparse.Namespace, ending: str) -> Job:
     """What :func:`plan` makes of standard input or output."""
-    source, *more = inputs
+    source, *more = arguments.inputs
+    output: Path = arguments.output
     if more:
         raise CodecError("- is standard input or output: of one file, not of several")
     if source.is_dir():
         raise CodecError(f"{source} is a folder: its files cannot go to standard output")
-    if source == STANDARD and not output.suffix and output != STANDARD:
-        raise CodecError(f"{output}: standard input needs a file, such as {output}{ending}")
+    nameless = arguments.output_is_folder or output.is_dir() or not output.suffix
+    if source == STANDARD and output != STANDARD and nameless:
+        raise CodecError(f"{output}: standard input needs a file, such as image{ending}")
     if source != STANDARD and not source.exists():
         raise CodecError(f"{source}: no such file")
     return Job(source, output)
 
 
 def find(inputs: list[Path], endings: Iterable[str]) -> list[Path]:
-    """The files among the inputs and, by their endings, in the folders among them.
+    """The files among the inputs and, by their endings, in the folders among them, each once.
 
     Raises:
         CodecError: for missing files and folders without any.
@@ -183,7 +189,10 @@ def find(inputs: list[Path], endings: Iterable[str]) -> list[Path]:
             paths.append(path)
         else:
             raise CodecError(f"{path}: no such file")
-    return paths
+    once: dict[str, Path] = {}
+    for path in paths:
+        once.setdefault(os.path.abspath(path), path)
+    return list(once.values())
 
 
 def run(

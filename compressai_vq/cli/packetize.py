@@ -13,6 +13,7 @@ from ..container import Container
 from ..errors import CodecError
 from . import jobs
 from .decompress import read_container
+from .path_arguments import any_path, stored_path
 from .standard_streams import STANDARD
 from .weights import file_codec
 
@@ -23,7 +24,7 @@ def add_parser(commands: Any) -> None:
     """Add the command's arguments."""
     parser = commands.add_parser("packetize", help="a .cvq file to packets that stand alone")
     add_packet_arguments(parser)
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("-o", "--output", type=stored_path, required=True, metavar="DIR")
     parser.add_argument(
         "-f", "--force", action="store_true",
         help="overwrite packets of the input's name, and remove older ones of it",
@@ -33,7 +34,7 @@ def add_parser(commands: Any) -> None:
 
 def add_packet_arguments(parser: argparse.ArgumentParser) -> None:
     """The input, ``--mtu``, ``--packets`` and what all commands have."""
-    parser.add_argument("input", type=Path, metavar="FILE.cvq")
+    parser.add_argument("input", type=any_path, metavar="FILE.cvq")
     parser.add_argument(
         "--mtu", type=int, default=1200, metavar="N", help="most bytes of a packet (default: 1200)"
     )

@@ -11,6 +11,9 @@ from ..errors import CodecError
 from . import received
 from .weights import file_codec
 
+_SILENCE = 15.0
+"""Seconds: of a packet's 1200 bytes, a link of a hundred a second takes 12."""
+
 
 def add_parser(commands: Any) -> None:
     """Add the command's arguments."""
@@ -20,8 +23,9 @@ def add_parser(commands: Any) -> None:
     )
     received.add_arguments(parser)
     parser.add_argument(
-        "--timeout", type=float, default=2.0, metavar="S",
-        help="write the image when nothing new came for S seconds (default: 2)",
+        "--timeout", type=float, default=_SILENCE, metavar="S",
+        help="write the image when nothing new came for S seconds: longer than the link takes for "
+        f"a packet (default: {_SILENCE:g})",
     )  # fmt: skip
     parser.add_argument(
         "--wait", type=float, default=60.0, metavar="S",
@@ -38,11 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
     received.check_outputs(arguments)
     codec = file_codec(arguments)
     from ..transport.restoring import check_fill
-    from ..transport.udp import open_socket, parse_address, receive
+    from ..transport.udp import format_address, open_socket, parse_address, receive
 
     check_fill(arguments.fill, codec)
     with open_socket(parse_address(arguments.address)) as opened:
-        host, port = opened.getsockname()[:2]
-        print(f"receiving at {host}:{port}", file=sys.stderr, flush=True)
+        print(f"receiving at {format_address(opened.getsockname())}", file=sys.stderr, flush=True)
         packets = receive(opened, codec, arguments.timeout, arguments.wait)
     return received.write(packets, arguments, codec, lambda at: f"packet {at + 1}")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..atomic_file import refuse_to_overwrite
+from ..atomic_file import check_folder_of, refuse_to_overwrite
 from ..errors import CodecError
 from ..picture import WRITABLE
 from . import jobs
+from .path_arguments import file_path
 from .standard_streams import STANDARD, told, write_picture
 
 if TYPE_CHECKING:
@@ -28,13 +27,21 @@ FILL_NAMES = ("prior", "nearest", "frequent")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``-o``, ``--mask``, ``--confidence``, ``--fill`` and what all commands have."""
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE.png", help="-: standard output"
+        "-o",
+        "--output",
+        type=file_path,
+        required=True,
+        metavar="FILE.png",
+        help="-: standard output",
     )
     parser.add_argument(
-        "--mask", type=Path, metavar="FILE", help="write an image: white where indices were lost"
+        "--mask",
+        type=file_path,
+        metavar="FILE",
+        help="write an image: white where indices were lost",
     )
     parser.add_argument(
-        "--confidence", type=Path, metavar="FILE",
+        "--confidence", type=file_path, metavar="FILE",
         help="write an image: white where an index arrived, the darker the less sure a guess",
     )  # fmt: skip
     parser.add_argument(
@@ -60,12 +67,7 @@ def check_outputs(arguments: argparse.Namespace) -> None:
             known = ", ".join(WRITABLE)
             raise CodecError(f"{path}: cannot write {path.suffix}; known: {known}")
         refuse_to_overwrite(path, arguments.force)
-        if path.exists() and not path.is_file():
-            continue  # a device or a pipe
-        # Before anything is waited for; write_picture makes the folders that are missing.
-        folder = next(parent for parent in path.resolve().parents if parent.exists())
-        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            raise CodecError(f"{path} cannot be written: {folder} is no folder to write to")
+        check_folder_of(path)  # before anything is waited for
 
 
 def write(

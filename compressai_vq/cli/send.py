@@ -39,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     send(packets, address, arguments.pause)
     total = sum(map(len, packets))
     if arguments.json:
-        print(json.dumps({"packets": len(packets), "bytes": total}, indent=2))
+        facts: dict[str, Any] = {"source": str(arguments.input), "target": arguments.address}
+        facts |= {"packets": len(packets), "bytes": total}
+        print(json.dumps(facts, indent=2))
     else:
         print(f"{arguments.input}: {len(packets)} packets, {total} bytes to {arguments.address}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -69,8 +70,16 @@ def told(output: Path) -> TextIO:
 
     Nowhere, for a process without standard output, which some services start.
     """
-    stream = sys.stderr if output == STANDARD else sys.stdout
+    stream = sys.stderr if output == STANDARD or _is_standard_output(output) else sys.stdout
     return stream or Path(os.devnull).open("w")
+
+
+def _is_standard_output(path: Path) -> bool:
+    """Whether a name, such as ``/dev/stdout``, is one of the stream that this process has."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if not path.is_file():
+            return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    return False
 
 
 def silence() -> None:

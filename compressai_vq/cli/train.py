@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from ..errors import CodecError
 from ..training.output_files import check_output
 from . import quick_start
+from .path_arguments import stored_file_path, stored_path
 
 STAGES = ("pretrain", "cluster", "finetune", "adversarial", "export")
 
@@ -28,17 +28,21 @@ def add_parser(commands: Any) -> None:
         "--validation", nargs="+", metavar="DIR_OR_TAR", help="photographs not trained on"
     )
     parser.add_argument(
-        "--runs", type=Path, required=True, metavar="DIR", help="with a folder for each stage"
+        "--runs",
+        type=stored_path,
+        required=True,
+        metavar="DIR",
+        help="with a folder for each stage",
     )
     parser.add_argument(
-        "--config", type=Path, help="TOML file (default: the stage's packaged one)"
+        "--config", type=stored_path, help="TOML file (default: the stage's packaged one)"
     )
     parser.add_argument(
         # torchrun takes --start for an abbreviation of an option of its own.
         "--start",
         "--start-from",
         dest="start",
-        type=Path,
+        type=stored_path,
         metavar="WEIGHTS",
         help="start from a weights file, not a stage; --start-from under torchrun. Of export: "
         "what the stage started from, so that the new weights' provenance begins with its",
@@ -59,7 +63,9 @@ def add_parser(commands: Any) -> None:
         metavar="SHARE",
         help="of export: share of what was trained, the rest being --start's weights (default: 1)",
     )
-    parser.add_argument("-o", "--output", type=Path, help="of export: .safetensors file")
+    parser.add_argument(
+        "-o", "--output", type=stored_file_path, help="of export: .safetensors file"
+    )
     parser.add_argument(
         "-f", "--force", action="store_true",
         help="of export: overwrite an existing file, and the .json beside it",

@@ -16,6 +16,7 @@ import hashlib
 import io
 import pickle
 import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -90,7 +91,11 @@ def backbone(name: str, allow_download: bool = True) -> dict[str, Tensor]:
             except Exception:  # offline, blocked, moved or changed: the next way, then one error
                 continue
             if _checksum(weights) == _CHECKSUMS[name]:
-                write_atomically(cached, safetensors.torch.save(weights))
+                try:
+                    write_atomically(cached, safetensors.torch.save(weights))
+                except CodecError as error:  # a read-only home, a full disk: they serve this time
+                    text = f"{name} cannot be kept, and is fetched anew: {error}"
+                    warnings.warn(text, stacklevel=2)
                 return weights
     raise CodecError(
         f"no {name} backbone for LPIPS/DISTS: put it at {cached}, or connect once so that "

@@ -8,6 +8,8 @@ decodes alike every time, everywhere, and in tiles as in one piece.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn as nn
 from torch import Tensor
@@ -46,13 +48,17 @@ class Grain(nn.Module):
         return self.project(self.field[:, rows[:, None], columns][None])
 
 
-def grain_channels(state: dict[str, Tensor]) -> int:
+def grain_channels(state: Mapping[str, Tensor], decoder: str = "decoder.") -> int:
     """G of a codec's state dict, 0 where its decoder has no grain.
+
+    Args:
+        state: names to tensors.
+        decoder: what names of the decoder's tensors begin with.
 
     Raises:
         ValueError: when the field has another size: nothing is allocated for it.
     """
-    field = state.get("decoder.grain.field")
+    field = state.get(f"{decoder}grain.field")
     if field is None:
         return 0
     if field.ndim != 3 or field.shape[1:] != (PERIOD, PERIOD):

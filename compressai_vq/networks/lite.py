@@ -22,6 +22,8 @@ ChannelNorm.)  Its scale and shift are the only parameters that differ between r
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -30,7 +32,7 @@ from torch import Tensor
 from ..rates import LADDER
 from .channel_norm import normalize
 from .convolution import Convolution
-from .grain import Corner, Grain
+from .grain import Corner, Grain, grain_channels
 from .shuffles import shuffle_2, unshuffle_4
 
 Rate = int | Tensor
@@ -173,6 +175,15 @@ class LiteDecoder(nn.Module):
         self.to_half = Convolution(quarter, 4 * 32)
         self.head = Convolution(32, 4 * 3)
         self.grain = Grain(grain_channels, sixteenth) if grain_channels else None
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Tensor], prefix: str, *arguments: Any
+    ) -> None:
+        """As torch's; a decoder that is made without grain takes that of trained weights."""
+        channels = grain_channels(state_dict, prefix)
+        if self.grain is None and channels:
+            self.grain = Grain(channels, self.stem.weight.shape[0]).to(self.head.weight)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def forward(self, z: Tensor, rate: Rate = 0, corner: Corner = (0, 0)) -> Tensor:
         """(N, D, h, w) to (N, 3, 16 h, 16 w), about [-1, 1] (not clipped).

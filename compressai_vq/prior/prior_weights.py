@@ -44,7 +44,7 @@ class PriorWeights:
     fingerprint: bytes = b""
 
     @classmethod
-    def load(cls, path: Path) -> PriorWeights:
+    def load(cls, path: Path | str) -> PriorWeights:
         """Read a file; nothing in it is executed, and no sum of its network can overflow.
 
         Raises:
@@ -61,7 +61,7 @@ class PriorWeights:
             raise CodecError(f"{path}: {error}") from error
         return cls(network, codec, fingerprint)
 
-    def save(self, path: Path) -> bytes:
+    def save(self, path: Path | str) -> bytes:
         """Write the file; returns its fingerprint."""
         facts = {"format": FORMAT, "codec": self.codec.hex()}
         return write_tensors(path, _METADATA, facts, _tensors(self.network))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
+from typing import Any
 
 from ..errors import CodecError
 from ..file_codec import FileCodec
@@ -38,6 +39,12 @@ def parse_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def format_address(address: tuple[Any, ...]) -> str:
+    """What :func:`parse_address` reads, of a socket's address of any kind."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def open_socket(address: tuple[str, int]) -> socket.socket:
     """A socket that receives at an address; port 0 takes any that is free.
 
@@ -56,7 +63,7 @@ def open_socket(address: tuple[str, int]) -> socket.socket:
     except OSError as error:
         opened.close()
         reason = error.strerror or error
-        raise CodecError(f"cannot receive at {address[0]}:{address[1]}: {reason}") from None
+        raise CodecError(f"cannot receive at {format_address(address)}: {reason}") from None
     return opened
 
 
@@ -80,7 +87,7 @@ def send(packets: list[bytes], address: tuple[str, int], pause: float = 0.001) -
                 sender.sendto(packet, where)
     except OSError as error:
         reason = error.strerror or error
-        raise CodecError(f"cannot send to {address[0]}:{address[1]}: {reason}") from None
+        raise CodecError(f"cannot send to {format_address(address)}: {reason}") from None
 
 
 def receive(

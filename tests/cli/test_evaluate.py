@@ -105,7 +105,7 @@ def test_where_the_report_goes_is_checked_first(
 ) -> None:
     old = tmp_path / "old.json"
     old.write_text("old")
-    for output, words in ((tmp_path / "no" / "a.json", "no such folder"), (old, "--force")):
+    for output, words in ((old / "a.json", "is no folder to write to"), (old, "--force")):
         result = run("eval", small, "-q", "1", "-o", output, "--weights", weights_file)
         assert (result.code, result.out) == (2, "")
         assert words in result.errors[0]

@@ -22,7 +22,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_weights_are_written(
     run: Run, checkpoint: Path, photographs: Path, tmp_path: Path
 ) -> None:
-    output = tmp_path / "weights.safetensors"
+    output = tmp_path / "new" / "weights.safetensors"
     result = run("import", checkpoint, "-o", output, "--calibrate", photographs)
     assert (result.code, result.err) == (0, "")
     weights = LadderWeights.load(output)
@@ -49,7 +49,9 @@ def test_what_cannot_be_imported_or_written_is_one_line(
         ((checkpoint, "-o", there), "exists; --force overwrites it"),
         ((there, "-o", there, "--force"), "same file"),
         ((checkpoint, "-o", tmp_path, "--force"), "is a folder"),
-        ((checkpoint, "-o", tmp_path / "no" / "a.safetensors"), "no such folder"),
+        ((checkpoint, "-o", there / "a.safetensors"), "is no folder to write to"),
+        ((checkpoint, "-o", new, "--seed", -1), "--seed must be from 0 to 4294967295"),
+        ((checkpoint, "-o", new, "--seed", 1 << 32), "--seed must be from 0 to"),
         ((tmp_path / "text.ckpt", "-o", new), "text.ckpt"),
         ((tmp_path / "missing.ckpt", "-o", new), "missing.ckpt"),
         ((checkpoint, "-o", new, "--calibrate", tmp_path / "nowhere"), "nowhere"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.ladder_weights import PACKAGED
+from compressai_vq.prior.prior_weights import PriorWeights
 
 from ..fixtures import photograph
 from ..transport.made_up import prior_codec, prior_weights
@@ -52,7 +53,10 @@ def test_images_and_files_of_a_prior(run: Run, prior_file: Path, tmp_path: Path)
     assert (result.code, result.err) == (0, "")
     image, prior = result.json
     assert image["coding"] == "prior"
-    assert image["weights"] == prior_weights().joint_fingerprint[:2].hex()
+    assert "weights" not in image
+    assert image["weights_and_prior"] == prior_weights().joint_fingerprint[:2].hex()
+    joint = PriorWeights.load(prior_file).joint_fingerprint
+    assert prior["weights_and_prior"] == joint.hex()
     assert prior["kind"] == "index prior"
     assert prior["fingerprint"] == hashlib.sha256(prior_file.read_bytes()).hexdigest()
     assert prior["qualities"] == list(range(1, 10))
@@ -68,6 +72,7 @@ def test_packaged_weights(run: Run) -> None:
     shipped = (PACKAGED / "mao2024-vqgan-lite-prior.safetensors").exists()
     assert ("coding: prior\n" in result.out) == shipped
     assert ("prior: none\n" in result.out) != shipped
+    assert ("weights_and_prior: " in result.out) == shipped
 
 
 def test_bad_files_do_not_stop_the_others(

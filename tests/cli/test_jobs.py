@@ -146,3 +146,6 @@ def test_a_folder_gives_images_of_all_kinds_that_are_read(tmp_path: Path) -> Non
         image.save(tmp_path / f"a{ending}")
         assert read_picture(tmp_path / f"a{ending}", 1 << 10).shape == (3, 16, 16)
     assert len(find([tmp_path], ENDINGS)) == len(ENDINGS) == 13
+    first = tmp_path / "a.png"
+    assert find([first, tmp_path, first, tmp_path], ENDINGS)[0] == first
+    assert len(find([first, tmp_path, first, tmp_path], ENDINGS)) == len(ENDINGS)

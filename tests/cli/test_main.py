@@ -32,6 +32,13 @@ def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None
     assert line.startswith("error: ") and line.endswith(" --help\n") and line.count("\n") == 1
 
 
+def test_an_unknown_option_s_help_is_the_command_s(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["compress", "a.png", "-o", "b", "--nonsense"])
+    line = capsys.readouterr().err
+    assert "--nonsense" in line and line.endswith("see compressai-vq compress --help\n")
+
+
 def test_interruption(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def interrupt(_: Path) -> None:
         raise KeyboardInterrupt

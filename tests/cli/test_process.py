@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from compressai_vq.container import Container
 from compressai_vq.picture import write_picture
 
 from ..fixtures import photograph
@@ -88,7 +89,10 @@ def test_output_to_a_pipe_and_to_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", f"{quoted} | head -c 2"], capture_output=True, env=ENVIRONMENT
     )
-    assert done.stdout == b"VQ" and done.stderr == b""
+    # What it says must not be in the file.
+    assert done.stdout == b"VQ" and b'"target": "/dev/stdout"' in done.stderr
+    done = subprocess.run(["sh", "-c", f"{quoted} | cat"], capture_output=True, env=ENVIRONMENT)
+    assert Container.from_bytes(done.stdout).quality == 1
     command.remove("--json")
     quoted = shlex.join([*command, str(tmp_path / "a.cvq")])
     for option in ("--json", "--force"):  # two ways of telling what was done

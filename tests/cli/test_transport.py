@@ -144,6 +144,9 @@ def test_over_udp(
             break
     assert codes == [0]
     assert f"{image}: 6 packets, " in printed
+    to = f"127.0.0.1:{port}"
+    sent = run("send", image, to, "--weights", weights_file, "--json").json
+    assert (sent["source"], sent["target"], sent["packets"]) == (str(image), to, 1)
     expected = codec.decompress(image.read_bytes())
     assert torch.equal(read_picture(target, 1 << 20), expected)
 

@@ -54,6 +54,15 @@ def test_the_next_way_is_taken_where_one_gives_other_values(
     assert _same(backbone("alexnet", allow_download=False)), "it is kept"
 
 
+def test_a_cache_that_cannot_be_written_is_a_warning(
+    cached: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached.parent.write_bytes(b"where the folder would be")
+    monkeypatch.setattr(backbones, "_from_torchvision", _gives(RIGHT))
+    with pytest.warns(UserWarning, match="alexnet cannot be kept, and is fetched anew: cannot w"):
+        assert _same(backbone("alexnet"))
+
+
 @pytest.mark.parametrize("content", [b"", b"no tensors", safetensors.torch.save(OTHER)])
 def test_what_the_cache_has_is_checked(
     cached: Path, monkeypatch: pytest.MonkeyPatch, content: bytes

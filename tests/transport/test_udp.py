@@ -6,6 +6,7 @@ import dataclasses
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from compressai_vq.transport import udp
 from compressai_vq.transport.packet import ImageFacts, Packet
 from compressai_vq.transport.packets import packetize
 from compressai_vq.transport.restoring import depacketize
-from compressai_vq.transport.udp import open_socket, parse_address, receive, send
+from compressai_vq.transport.udp import format_address, open_socket, parse_address, receive, send
 
 from ..fixtures import untrained_codec
 from ..taming_reference import one_thread  # noqa: F401
@@ -84,6 +85,11 @@ def test_addresses_that_cannot_be_used() -> None:
             open_socket(("127.0.0.1", opened.getsockname()[1]))
         with pytest.raises(CodecError, match="cannot send"):
             send([bytes(70_000)], opened.getsockname())
+
+
+@pytest.mark.parametrize("bound", [("127.0.0.1", 80), ("::1", 80, 0, 0)])
+def test_what_is_printed_of_an_address_can_be_given(bound: tuple[Any, ...]) -> None:
+    assert parse_address(format_address(bound)) == bound[:2]
 
 
 def test_any_free_port_of_all_addresses() -> None:
