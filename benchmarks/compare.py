@@ -7,8 +7,8 @@
 Writes ``FOLDER/<dataset>/<codec>.json``, by default in ``benchmarks/results``, with ``--images``
 in ``out/quick``. Compressed files stay in ``out/streams/<dataset>/<codec>/``. What is measured is
 kept in ``out/rows`` as it comes, so that the same command goes on where it was interrupted;
-after a change of a codec's settings or weights its rows are measured anew. With ``--images``
-both lie in ``out/quick`` too.
+after a change of a codec's settings or weights, of torch or of the networks' number format, its
+rows are measured anew. With ``--images`` both lie in ``out/quick`` too.
 
 All codecs run in one thread, for equal times; codecs that cannot be had are listed with the
 reason. Exit code 2 if one of them was asked for by name or if a codec failed.
@@ -33,6 +33,7 @@ from benchmarks.codecs import CODECS, Sources, fingerprint, make_codec, prior_of
 from benchmarks.environment import ROOT
 from benchmarks.image_pool import ImagePool
 from benchmarks.image_rows import METRICS, ImageRows, Outcome
+from compressai_vq.argument_parser import ArgumentParser
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import averages
@@ -77,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m benchmarks.compare",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -111,27 +112,31 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.images is not None and arguments.images < 1:
-        raise CodecError("--images takes a number of at least 1")
-    if arguments.jobs < 1:
-        raise CodecError("--jobs takes a number of at least 1")
+    for name in ("images", "jobs", "threads"):
+        if (number := getattr(arguments, name)) is not None and number < 1:
+            raise CodecError(f"--{name} takes a number of at least 1")
     datasets = [named_dataset(text, arguments.images) for text in arguments.dataset]
     quick = arguments.images is not None
     work = OUT / "quick" if quick else OUT
     output = arguments.output or (work if quick else RESULTS)
     if quick and output.resolve() == RESULTS:
         raise CodecError(f"{output} is for results on all images: give -o another folder")
-    keys = _names(arguments.codecs) if arguments.codecs else list(CODECS)
-    names = _names(arguments.metrics)
+    keys = list(CODECS) if arguments.codecs is None else names(arguments.codecs)
+    metrics = names(arguments.metrics)
     torch.set_num_threads(arguments.threads)
     sources = Sources(arguments.models, arguments.unfinetuned)
     codecs, missing = available(keys, sources)
     for key, reason in missing.items():
         print(f"{key}: not available: {reason}", file=sys.stderr)
     if not codecs:
-        raise CodecError("none of these codecs is available")
+        raise CodecError("none of these codecs is available" if keys else "--codecs names none")
+    whole = {key: set(codec.qualities) for key, codec in codecs.items()}
     for text in arguments.qualities:
-        _restrict(codecs, text)
+        _restrict(codecs, keys, text)
+    for dataset in datasets if not quick else []:
+        for key, codec in codecs.items():
+            left_out = whole[key] - set(codec.qualities)
+            _refuse_to_lose(output / dataset.name / f"{key}.json", left_out, metrics)
     failed = bool(missing and arguments.codecs)
     with ExitStack() as stack:
         pool = None
@@ -140,7 +145,7 @@ def _run(arguments: argparse.Namespace) -> int:
             pool = ImagePool(arguments.jobs, wanted, sources, arguments.threads)
             stack.enter_context(pool)
         for dataset in datasets:
-            for contestant in compare(dataset, codecs, names, work, pool):
+            for contestant in compare(dataset, codecs, metrics, work, pool):
                 failed = failed or contestant.failed
                 if not contestant.failed:
                     report = result(contestant, dataset)
@@ -148,6 +153,24 @@ def _run(arguments: argparse.Namespace) -> int:
                     write_atomically(target, (json.dumps(report, indent=1) + "\n").encode())
                     print(f"{target}: {_summary(report['results'])}")
     return 2 if failed else 0
+
+
+def _refuse_to_lose(path: Path, left_out: set[int], metrics: list[str]) -> None:
+    """Raise CodecError where a stored result has qualities or metrics that are not asked for."""
+    if not path.is_file():
+        return
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))["results"]
+        lost = [name for name in METRICS if name in stored and name not in metrics]
+        qualities = left_out & {round(quality) for quality in stored["quality"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # what cannot be read is not lost
+    lost += [f"quality {quality}" for quality in sorted(qualities)]
+    if lost:
+        raise CodecError(
+            f"{path} has {', '.join(lost)}, which this run would lose: ask for them too, or give "
+            "-o another folder"
+        )
 
 
 def available(
@@ -220,6 +243,10 @@ def compare(
 def result(contestant: Contestant, dataset: Dataset) -> dict[str, Any]:
     """The contents of a result file."""
     codec = contestant.codec
+    measured_on = dict.fromkeys(row.pop("cpu") for row in contestant.rows if "cpu" in row)
+    machine = describe_machine()
+    if measured_on:  # rows that an interrupted run has left may be another machine's
+        machine["cpu"] = "; ".join(measured_on)
     results = averages(contestant.rows)
     return {
         "name": contestant.key,
@@ -228,7 +255,7 @@ def result(contestant: Contestant, dataset: Dataset) -> dict[str, Any]:
         "fingerprint": fingerprint(codec),
         **prior_of(codec),
         "dataset": {"folder": dataset.name, "images": len(dataset.images)},
-        "machine": {**describe_machine(), "device": "cpu", "precision": "auto"},
+        "machine": {**machine, "device": "cpu", "precision": "auto"},
         "results": {name: [_finite(v) for v in values] for name, values in results.items()},
         "images": [{k: _finite(v) for k, v in row.items()} for row in contestant.rows],
     }
@@ -241,7 +268,7 @@ def named_dataset(text: str, limit: int | None = None) -> Dataset:
         CodecError: for another form of words, and where there are no images.
     """
     name, separator, folder = text.partition("=")
-    if not separator or not name or not folder or Path(name).name != name:
+    if not separator or not name or not folder or Path(name).name != name or name == "..":
         raise CodecError(f"--dataset takes NAME=DIR, not {text!r}")
     path = Path(folder)
     if not path.is_dir():
@@ -254,20 +281,23 @@ def named_dataset(text: str, limit: int | None = None) -> Dataset:
     return Dataset(name, path, images[:limit])
 
 
-def _restrict(codecs: dict[str, StillPictureCodec], text: str) -> None:
+def _restrict(codecs: dict[str, StillPictureCodec], keys: list[str], text: str) -> None:
     """Leave a codec that is available those of its qualities that ``CODEC=1,5,9`` names."""
     key, _, numbers = text.partition("=")
-    if key not in CODECS or not numbers:
+    if key not in CODECS or not names(numbers):
         raise CodecError(f"--qualities takes CODEC=1,5,9, not {text!r}")
+    if key not in keys:
+        raise CodecError(f"--qualities {text}: {key} is not among --codecs")
     if key in codecs:
         known = {str(quality): quality for quality in codecs[key].qualities}
-        names = _names(numbers)
-        if unknown := set(names) - known.keys():
+        asked = names(numbers)
+        if unknown := set(asked) - known.keys():
             raise CodecError(f"{key} has no quality {min(unknown)}; it has {', '.join(known)}")
-        codecs[key].qualities = [known[name] for name in known if name in names]
+        codecs[key].qualities = [known[name] for name in known if name in asked]
 
 
-def _names(text: str) -> list[str]:
+def names(text: str) -> list[str]:
+    """What a list such as ``vvc,avif`` names, each once."""
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 

@@ -6,12 +6,12 @@ decompresses the files again and writes a contact sheet of what came back.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from importlib.resources import files
 from pathlib import Path
 
+from compressai_vq.argument_parser import ArgumentParser
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.contact_sheet import contact_sheet
 from compressai_vq.errors import CodecError
@@ -23,7 +23,7 @@ from compressai_vq.pretrained import pretrained_weights
 
 def main(argv: list[str] | None = None) -> int:
     """Run the demonstration; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python3.11 -m benchmarks", description=__doc__)
+    parser = ArgumentParser(prog="python3.11 -m benchmarks", description=__doc__)
     parser.add_argument("image", nargs="?", type=Path, help="default: scikit-learn's china.jpg")
     parser.add_argument("-o", "--output", type=Path, default=Path("out"), help="folder")
     parser.add_argument("-a", "--architecture", default="mao2024-vqgan-lite")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.environment import ROOT
 from benchmarks.loss import images_of
+from compressai_vq.argument_parser import ArgumentParser
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
 from compressai_vq.ladder_weights import packaged_weights
@@ -64,7 +64,7 @@ def run_against(
     Returns:
         The exit code.
     """
-    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser = ArgumentParser(prog=program, description=description)
     parser.add_argument("folder", type=Path, help="images")
     parser.add_argument("--against", required=True, metavar="COMMIT")
     parser.add_argument("-o", "--output", type=Path)

@@ -11,7 +11,6 @@ tile is when enlarged.  Weights that learned on one kind alone do less well on t
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -25,7 +24,8 @@ from benchmarks.codecs import OURS
 from benchmarks.earlier_commit import code_of
 from benchmarks.environment import ROOT
 from benchmarks.first_photographs import first_photographs
-from compressai_vq.atomic_file import write_atomically
+from compressai_vq.argument_parser import ArgumentParser
+from compressai_vq.atomic_file import check_folder_of, write_atomically
 from compressai_vq.codings import FREQUENCIES
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
@@ -42,23 +42,24 @@ QUALITIES = (1, 5, 9)
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and write; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.enlarged", description=__doc__)
+    parser = ArgumentParser(prog="python -m benchmarks.enlarged", description=__doc__)
     parser.add_argument("source", help="folder or tar of photographs that were not trained on")
     parser.add_argument("--against", required=True, metavar="COMMIT")
     parser.add_argument("--images", type=int, default=32, help="the first so many (default: 32)")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     arguments = parser.parse_args(argv)
     try:
+        check_folder_of(arguments.output)
         pictures = first_photographs(arguments.source, SIDE, arguments.images)
         with tempfile.TemporaryDirectory() as name:
             earlier = code_of(arguments.against, Path(name).resolve())
             before = LadderWeights.load(earlier.weights)
         measured = measure({"before": before, "ours": pretrained_weights(OURS)}, pictures)
         report = {"source": Path(arguments.source).name, "commit": earlier.commit, **measured}
+        write_atomically(arguments.output, (json.dumps(report, indent=1) + "\n").encode())
     except (CodecError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    write_atomically(arguments.output, (json.dumps(report, indent=1) + "\n").encode())
     print(enlarged_table(report))
     return 0
 

@@ -27,7 +27,11 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.environment import ROOT
+from compressai_vq.argument_parser import ArgumentParser, positive
+from compressai_vq.atomic_file import check_folder_of, write_atomically
 from compressai_vq.cli.__main__ import main as command_line
+from compressai_vq.codings import CODINGS
+from compressai_vq.errors import CodecError
 from compressai_vq.machine import describe_machine
 from compressai_vq.pipeline import usable_cores, worker_count
 
@@ -131,16 +135,21 @@ def _digest(folder: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write the result as JSON, and print it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.folders", description=__doc__)
-    parser.add_argument("-n", "--pictures", type=int, default=48)
-    parser.add_argument("-r", "--repeats", type=int, default=5)
-    parser.add_argument("-q", "--quality", type=int, default=5)
-    parser.add_argument("--coding", help="as of compress")
+    parser = ArgumentParser(prog="python -m benchmarks.folders", description=__doc__)
+    parser.add_argument("-n", "--pictures", type=positive, default=48)
+    parser.add_argument("-r", "--repeats", type=positive, default=5)
+    parser.add_argument("-q", "--quality", type=int, default=5, choices=range(1, 10))
+    parser.add_argument("--coding", choices=CODINGS, help="as of compress")
     parser.add_argument("--jobs", help="numbers of workers beside 1 (default: the default one)")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     default = worker_count(None, options.pictures)
-    asked = [int(count) for count in options.jobs.split(",")] if options.jobs else [default]
+    try:
+        check_folder_of(options.output)
+        asked = [positive(count) for count in options.jobs.split(",")] if options.jobs else []
+    except (CodecError, argparse.ArgumentTypeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     coding = ["--coding", options.coding] if options.coding else []
     machine = {**describe_machine(), "cores": usable_cores()}
     if hasattr(os, "getloadavg"):
@@ -149,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
         sources = Path(temporary, "pictures")
         make_folder(sources, options.pictures)
         arguments_of_all = ["-q", str(options.quality), *coding]
-        jobs = list(dict.fromkeys([1, *asked]))
+        jobs = list(dict.fromkeys([1, *(asked or [default])]))
         measured = measure(sources, jobs, options.repeats, arguments_of_all)
     report = {
         "what": "a folder with --jobs 1 against more, whole commands in one process",
@@ -162,9 +171,8 @@ def main(arguments: list[str] | None = None) -> int:
         "machine": machine,
         **measured,
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1) + "\n"
-    options.output.write_text(text, encoding="utf-8")
+    write_atomically(options.output, text.encode())
     print(text, end="")
     return 0
 

@@ -12,7 +12,6 @@ dependency:
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -27,6 +26,7 @@ import zipfile
 from pathlib import Path
 
 from benchmarks.environment import ROOT, environment_python
+from compressai_vq.argument_parser import ArgumentParser
 
 RESULTS = ROOT / "benchmarks" / "results" / "hook_cost.json"
 HOOK = "compressai_vq.pth"
@@ -160,7 +160,7 @@ def _machine() -> dict[str, object]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write the result as JSON, and print it; 1 if the hook is over its target."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.hook_cost", description=__doc__)
+    parser = ArgumentParser(prog="python -m benchmarks.hook_cost", description=__doc__)
     parser.add_argument("--pairs", type=int, default=300)
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)

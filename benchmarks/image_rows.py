@@ -27,8 +27,10 @@ from benchmarks.shared_metrics import remembering
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import Measure, evaluate_picture
+from compressai_vq.machine import cpu_name
 from compressai_vq.metrics.finished_rows import FinishedRows
 from compressai_vq.picture import read_picture
+from compressai_vq.precision import prefers_bf16
 from plugins.still_codecs.still_picture import StillPictureCodec
 
 METRICS = ("lpips", "lpips-vgg", "dists")
@@ -98,6 +100,8 @@ class ImageRows:
             **prior_of(codec),
             "description": codec.description,
             "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "networks": "bf16" if prefers_bf16("cpu") else "fp32",
         }
         stem = image.path.stem
         streams = self.work / "streams" / self.dataset / key
@@ -120,6 +124,7 @@ class ImageRows:
                 keeping = _KeepsFile(codec)
                 row = dict(evaluate_picture(keeping, picture, quality, measure))
                 row["sha256"] = hashlib.sha256(keeping.data).hexdigest()
+                row["cpu"] = cpu_name()  # rows of one result may come of several
                 write_atomically(stream, keeping.data)
                 finished.add(name, row)
             unasked = set(METRICS) - set(self.metrics) | {"sha256"}

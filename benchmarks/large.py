@@ -14,7 +14,6 @@ cost.
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -26,6 +25,10 @@ import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+from compressai_vq.argument_parser import ArgumentParser, positive
+from compressai_vq.atomic_file import check_folder_of, write_atomically
+from compressai_vq.errors import CodecError
 
 # Nothing heavy is imported here: a process that is started counts, as its own peak, what the
 # one that starts it occupies.
@@ -40,13 +43,19 @@ GRAIN = 4.0  # standard deviation, in grey levels
 _ROWS = 256
 
 
-def main() -> None:
-    """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-n", "--repeats", type=int, default=3, help="of all but the largest")
-    parser.add_argument("--largest", type=int, default=len(SIZES), help="number of sizes")
+def main() -> int:
+    """Measure and write the results; returns the exit code."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("-n", "--repeats", type=positive, default=3, help="of all but the largest")
+    parser.add_argument("--largest", type=positive, default=len(SIZES), help="number of sizes")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
+    try:
+        if arguments.output:
+            check_folder_of(arguments.output)
+    except CodecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for width, height in SIZES[: arguments.largest]:
@@ -70,8 +79,9 @@ def main() -> None:
     }
     text = json.dumps(report, indent=1) + "\n"
     if arguments.output:
-        arguments.output.write_text(text)
+        write_atomically(arguments.output, text.encode())
     print(text, end="")
+    return 0
 
 
 def measure(source: Path, coding: str, repeats: int) -> dict[str, Any]:
@@ -180,4 +190,4 @@ def _in_another_process(path: Path, width: int, height: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -25,7 +25,8 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.shared_metrics import Distances, SharedMetrics
-from compressai_vq.atomic_file import write_atomically
+from compressai_vq.argument_parser import ArgumentParser, positive
+from compressai_vq.atomic_file import check_folder_of, write_atomically
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import psnr
 from compressai_vq.file_codec import FileCodec
@@ -186,15 +187,15 @@ def images_of(folder: Path) -> list[Path]:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and write the results; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.loss", description=__doc__)
+    parser = ArgumentParser(prog="python -m benchmarks.loss", description=__doc__)
     add_codec_arguments(parser)
-    parser.add_argument("--images", type=int, help="only so many")
+    parser.add_argument("--images", type=positive, help="only so many")
     parser.add_argument("--burst", type=float, default=3.0, help="mean packets of a burst")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args(argv)
     try:
         report = measure(arguments)
-    except CodecError as error:
+    except (CodecError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for row in report["results"]:
@@ -229,7 +230,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "burst": arguments.burst,
         "seed": arguments.seed,
     }
-    unfinished = arguments.output and arguments.output.with_suffix(".rows")
+    unfinished = None
+    if arguments.output:
+        check_folder_of(arguments.output)
+        unfinished = arguments.output.with_name(arguments.output.name + ".rows")
     finished = FinishedRows(unfinished, settings)
     rows: list[dict[str, Any]] = []
     metrics: PictureMetrics | None = None

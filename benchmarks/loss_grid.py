@@ -23,6 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from benchmarks.loss import add_codec_arguments, codec_of, images_of
+from compressai_vq.argument_parser import ArgumentParser
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
@@ -137,7 +138,7 @@ def _upwards(text: str, height: int) -> Image.Image:
 
 def main(argv: list[str] | None = None) -> int:
     """Draw and write the picture; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.loss_grid", description=__doc__)
+    parser = ArgumentParser(prog="python -m benchmarks.loss_grid", description=__doc__)
     add_codec_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.png")
     parser.set_defaults(packets=30)

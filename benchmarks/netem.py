@@ -31,6 +31,7 @@ from torch import Tensor
 from benchmarks.namespaces import BadLink, check_tools
 from benchmarks.netem_round import Round, run_round
 from benchmarks.shared_metrics import Distances
+from compressai_vq.argument_parser import ArgumentParser
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.container import Container
 from compressai_vq.errors import CodecError
@@ -202,7 +203,7 @@ def as_text(report: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it and write the results; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.netem", description=__doc__)
+    parser = ArgumentParser(prog="python -m benchmarks.netem", description=__doc__)
     sample = Path(str(files("sklearn.datasets").joinpath("images", "china.jpg")))
     parser.add_argument("photo", nargs="?", type=Path, default=sample)
     parser.add_argument("--rounds", type=int, default=5)

@@ -10,7 +10,6 @@ Everything in it takes many times longer, so no times are reported.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import shutil
@@ -21,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.environment import ROOT
+from compressai_vq.argument_parser import ArgumentParser
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
 
@@ -104,7 +104,7 @@ def run_in_guest(command: Sequence[str], folder: Path) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it and write the results; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.netem_uml", description=__doc__)
+    parser = ArgumentParser(prog="python -m benchmarks.netem_uml", description=__doc__)
     parser.add_argument("-o", "--output", type=Path)
     arguments, rest = parser.parse_known_args(argv)
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.netem", "--link", "netem", *rest]

@@ -10,7 +10,6 @@ belongs to the function of that name below.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -33,6 +32,7 @@ from benchmarks.scale_words import folders_sentence, large_table
 from benchmarks.speed_words import speed_table
 from benchmarks.surroundings import surroundings_table
 from benchmarks.unchanged import as_sentence
+from compressai_vq.argument_parser import ArgumentParser
 from compressai_vq.training.log import read_rows
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "figures.md", ROOT / "docs" / "training.md")
@@ -303,7 +303,7 @@ def render(text: str) -> str:
 
 def main() -> int:
     """Rewrite or check; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing")
     check = parser.parse_args().check
     stale = {page: new for page in PAGES if (new := render(old := page.read_text())) != old}

@@ -11,7 +11,6 @@ CPUs.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 
 from benchmarks.codecs import BY_PRIOR, OURS, fingerprint, make_codec
 from benchmarks.compare import RESULTS, Contestant, Dataset, named_dataset, result
+from compressai_vq.argument_parser import ArgumentParser
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import code_picture, psnr
@@ -35,7 +35,7 @@ _MAX_PIXELS = 1 << 25
 
 def main(argv: list[str] | None = None) -> int:
     """Recode; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.recode", description=__doc__)
+    parser = ArgumentParser(prog="python -m benchmarks.recode", description=__doc__)
     parser.add_argument("--dataset", action="append", required=True, metavar="NAME=DIR")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args(argv)
@@ -45,7 +45,11 @@ def main(argv: list[str] | None = None) -> int:
         for text in arguments.dataset:
             dataset = named_dataset(text)
             folder = arguments.results / dataset.name
-            report = recode(codec, dataset, json.loads((folder / f"{OURS}.json").read_text()))
+            measured = folder / f"{OURS}.json"
+            try:
+                report = recode(codec, dataset, json.loads(measured.read_text()))
+            except (KeyError, TypeError, AttributeError) as error:
+                raise CodecError(f"{measured} is not a result file ({error!r})") from None
             target = folder / f"{BY_PRIOR}.json"
             write_atomically(target, (json.dumps(report, indent=1) + "\n").encode())
             rates = report["results"]["bpp"]

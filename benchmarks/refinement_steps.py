@@ -7,7 +7,6 @@ because absolute times drift on shared machines.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
@@ -19,7 +18,8 @@ import torch
 from benchmarks.codecs import OURS, OurCodec, packaged_prior_of
 from benchmarks.environment import ROOT
 from benchmarks.image_rows import METRICS, measuring
-from compressai_vq.atomic_file import write_atomically
+from compressai_vq.argument_parser import ArgumentParser, positive
+from compressai_vq.atomic_file import check_folder_of, write_atomically
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import averages, evaluate_picture
 from compressai_vq.machine import describe_machine
@@ -34,25 +34,26 @@ _FIGURES = ("bytes", *METRICS, "psnr-rgb")
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and write; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.refinement_steps", description=__doc__
-    )
+    parser = ArgumentParser(prog="python -m benchmarks.refinement_steps", description=__doc__)
     parser.add_argument("folder", type=Path, help="of originals")
-    parser.add_argument("--images", type=int, default=3, help="the first so many (default: 3)")
+    parser.add_argument(
+        "--images", type=positive, default=3, help="the first so many (default: 3)"
+    )
     parser.add_argument("--steps", default=f"2,4,8,16,{STEPS}", help="default: %(default)s")
     parser.add_argument("-q", "--quality", type=int, default=5)
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     arguments = parser.parse_args(argv)
     try:
+        check_folder_of(arguments.output)
         steps = [int(text) for text in arguments.steps.split(",")]
         paths = sorted(p for p in arguments.folder.iterdir() if p.suffix.lower() in ENDINGS)
-        if not paths or arguments.images < 1:
+        if not paths:
             raise CodecError(f"{arguments.folder}: no images to measure")
         report = measure(paths[: arguments.images], steps, arguments.quality)
+        write_atomically(arguments.output, (json.dumps(report, indent=1) + "\n").encode())
     except (CodecError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    write_atomically(arguments.output, (json.dumps(report, indent=1) + "\n").encode())
     print(steps_table(report))
     return 0
 

@@ -10,7 +10,6 @@ those that ``benchmarks.compare`` has left.
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
 from pathlib import Path
@@ -20,7 +19,8 @@ from torch import Tensor
 
 from benchmarks.loss import images_of
 from benchmarks.loss_grid import chosen
-from compressai_vq.atomic_file import write_atomically
+from compressai_vq.argument_parser import ArgumentParser, positive
+from compressai_vq.atomic_file import check_folder_of, write_atomically
 from compressai_vq.contact_sheet import contact_sheet
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
@@ -56,26 +56,27 @@ def _wide(picture: Tensor) -> Tensor:
 
 def main(argv: list[str] | None = None) -> int:
     """Draw and write the sheet; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sheet", description=__doc__)
+    parser = ArgumentParser(prog="python -m benchmarks.sheet", description=__doc__)
     parser.add_argument("folder", type=Path, help="images")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.jpg")
     parser.add_argument("--files", type=Path, metavar="FOLDER", help="of IMAGE.qQUALITY.cvq")
-    parser.add_argument("--width", type=int, default=360, help="of a picture, in pixels")
+    parser.add_argument("--width", type=positive, default=360, help="of a picture, in pixels")
     arguments = parser.parse_args(argv)
     try:
+        check_folder_of(arguments.output)
         codec = FileCodec(pretrained_weights("mao2024-vqgan-lite"))
         tiles = [
             tile
             for path in chosen(images_of(arguments.folder), IMAGES)
             for tile in tiles_of(path, codec, arguments.files)
         ]
+        sheet = contact_sheet(tiles, columns=1 + len(QUALITIES), width=arguments.width)
+        buffer = io.BytesIO()
+        Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=88)
+        write_atomically(arguments.output, buffer.getvalue())
     except (CodecError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    sheet = contact_sheet(tiles, columns=1 + len(QUALITIES), width=arguments.width)
-    buffer = io.BytesIO()
-    Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=88)
-    write_atomically(arguments.output, buffer.getvalue())
     print(arguments.output)
     return 0
 

@@ -14,7 +14,6 @@ against ours with one thread.  With ``--threads``: taming's modules.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import statistics
@@ -32,7 +31,8 @@ from torch import Tensor
 
 from benchmarks.environment import ROOT
 from benchmarks.speed_reference import load_ours, write_state
-from compressai_vq.atomic_file import write_atomically
+from compressai_vq.argument_parser import ArgumentParser, positive
+from compressai_vq.atomic_file import check_folder_of, write_atomically
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import psnr
 from compressai_vq.machine import describe_machine
@@ -74,9 +74,9 @@ PAIRS = (
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and write the results; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("-n", "--repeats", type=int, default=5, help="rounds (default: 5)")
-    parser.add_argument("--threads", type=int, default=2)
+    parser = ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("-n", "--repeats", type=positive, default=5, help="rounds (default: 5)")
+    parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument(
         "--picture", type=Path, help="its upper left 768x512 pixels (default: a sample photograph)"
     )
@@ -90,6 +90,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args(argv)
     try:
+        if arguments.output:
+            check_folder_of(arguments.output)
         report = measure(
             arguments.repeats,
             arguments.threads,
@@ -97,12 +99,12 @@ def main(argv: list[str] | None = None) -> int:
             {name for name in arguments.without.split(",") if name},
             arguments.precision,
         )
+        text = json.dumps(report, indent=1) + "\n"
+        if arguments.output:
+            write_atomically(arguments.output, text.encode())
     except (CodecError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    text = json.dumps(report, indent=1) + "\n"
-    if arguments.output:
-        write_atomically(arguments.output, text.encode())
     print(text, end="")
     return 0
 

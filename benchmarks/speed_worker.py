@@ -21,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compressai_vq.argument_parser import ArgumentParser
+
 if TYPE_CHECKING:
     import torch
 
@@ -30,7 +32,7 @@ Run = Callable[[], dict[str, Any]]
 
 def main() -> None:
     """Make the contestant, then run it for every line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=list(_CONTESTANTS))
     parser.add_argument("picture", type=Path)
     parser.add_argument("--threads", type=int, default=2)

@@ -11,7 +11,6 @@ place changes with the distance of the edges, and ought not to.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -24,7 +23,8 @@ from torch import Tensor
 from benchmarks.codecs import OURS
 from benchmarks.environment import ROOT
 from benchmarks.first_photographs import first_photographs
-from compressai_vq.atomic_file import write_atomically
+from compressai_vq.argument_parser import ArgumentParser
+from compressai_vq.atomic_file import check_folder_of, write_atomically
 from compressai_vq.codings import FREQUENCIES
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import psnr
@@ -44,18 +44,19 @@ FIGURES = ("lpips", "psnr", "tone")
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and write; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.surroundings", description=__doc__)
+    parser = ArgumentParser(prog="python -m benchmarks.surroundings", description=__doc__)
     parser.add_argument("source", help="folder or tar of photographs that were not trained on")
     parser.add_argument("--images", type=int, default=24, help="the first so many (default: 24)")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     arguments = parser.parse_args(argv)
     try:
+        check_folder_of(arguments.output)
         pictures = first_photographs(arguments.source, SIDE, arguments.images)
         report = {"source": Path(arguments.source).name, **measure(pictures)}
+        write_atomically(arguments.output, (json.dumps(report, indent=1) + "\n").encode())
     except (CodecError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    write_atomically(arguments.output, (json.dumps(report, indent=1) + "\n").encode())
     print(surroundings_table(report))
     return 0
 

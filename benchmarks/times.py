@@ -12,7 +12,6 @@ those whose weights are not at hand, keep what was measured of them on the same 
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
@@ -23,11 +22,12 @@ from typing import Any
 import torch
 
 from benchmarks.codecs import CODECS, OURS, Sources, fingerprint
-from benchmarks.compare import RESULTS, available
+from benchmarks.compare import RESULTS, available, named_dataset, names
+from compressai_vq.argument_parser import ArgumentParser, positive
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
 from compressai_vq.machine import describe_machine
-from compressai_vq.picture import ENDINGS, read_picture
+from compressai_vq.picture import read_picture
 from plugins.still_codecs.still_picture import StillPictureCodec
 
 _MAX_PIXELS = 1 << 25
@@ -37,35 +37,34 @@ _NOT_TIMED = tuple(f"{OURS}-{name}" for name in ("unfinetuned", "uniform", "refi
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and write; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.times", description=__doc__)
+    parser = ArgumentParser(prog="python -m benchmarks.times", description=__doc__)
     parser.add_argument("--dataset", required=True, metavar="NAME=DIR")
-    parser.add_argument("--images", type=int, default=3, help="the first so many (default: 3)")
+    parser.add_argument(
+        "--images", type=positive, default=3, help="the first so many (default: 3)"
+    )
     parser.add_argument("--codecs", help="such as vvc,avif; ours is always among them")
     parser.add_argument("--models", type=Path, default=Sources.models, help="retrained baselines")
-    parser.add_argument("--threads", type=int, default=1, help="of torch (default: 1)")
+    parser.add_argument("--threads", type=positive, default=1, help="of torch (default: 1)")
     arguments = parser.parse_args(argv)
-    name, _, folder = arguments.dataset.partition("=")
-    keys = arguments.codecs.split(",") if arguments.codecs else list(CODECS)
+    keys = names(arguments.codecs) if arguments.codecs else list(CODECS)
     keys = [OURS, *(key for key in keys if key != OURS and key not in _NOT_TIMED)]
     torch.set_num_threads(arguments.threads)
     try:
+        dataset = named_dataset(arguments.dataset, arguments.images)
         codecs, missing = available(keys, Sources(arguments.models))
         for key, reason in missing.items():
             print(f"{key}: not available: {reason}", file=sys.stderr)
-        paths = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in ENDINGS)
-        paths = paths[: arguments.images]
-        if not paths or not folder:
-            raise CodecError(f"{arguments.dataset}: NAME=DIR with images in DIR is wanted")
-        report = measure(codecs, paths)
+        report = measure(codecs, dataset.images)
+        images = [path.name for path in dataset.images]
+        report["dataset"] = {"name": dataset.name, "images": images}
+        for key, row in report["codecs"].items():
+            print(f"{key:>24} {row['encoding_time']:8.3f} s {row['decoding_time']:8.3f} s")
+        target = RESULTS / f"times-{dataset.name}.json"
+        keep_others(report, target)
+        write_atomically(target, (json.dumps(report, indent=1) + "\n").encode())
     except (CodecError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    report["dataset"] = {"name": name, "images": [path.name for path in paths]}
-    for key, row in report["codecs"].items():
-        print(f"{key:>24} {row['encoding_time']:8.3f} s {row['decoding_time']:8.3f} s")
-    target = RESULTS / f"times-{name}.json"
-    keep_others(report, target)
-    write_atomically(target, (json.dumps(report, indent=1) + "\n").encode())
     return 0
 
 
@@ -121,8 +120,12 @@ def keep_others(report: dict[str, Any], stored: Path) -> None:
     """
     if not stored.exists():
         return
-    earlier = json.loads(stored.read_text(encoding="utf-8"))
-    if earlier["dataset"] != report["dataset"]:
+    try:
+        earlier = json.loads(stored.read_text(encoding="utf-8"))
+        same = earlier["dataset"] == report["dataset"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CodecError(f"{stored} is damaged ({error}): remove it") from None
+    if not same:
         return
     kept = {**earlier["codecs"], **report["codecs"]}
     report["codecs"] = {key: kept[key] for key in CODECS if key in kept}

@@ -10,7 +10,6 @@ validation photographs).
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -23,6 +22,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from benchmarks.environment import ROOT
+from compressai_vq.argument_parser import ArgumentParser
+from compressai_vq.errors import CodecError
 from compressai_vq.training.export import another_name, describe_stage
 from compressai_vq.training.log import read_rows
 from compressai_vq.training.stages import STAGES
@@ -31,7 +32,13 @@ FOLDER = ROOT / "benchmarks" / "results" / "training"
 
 
 def keep(runs: Path, folder: Path = FOLDER) -> None:
-    """Copy the logs of a training's stages and summarise them."""
+    """Copy the logs of a training's stages and summarise them.
+
+    Raises:
+        CodecError: for a folder without any.
+    """
+    if not any((runs / stage / "log.csv").exists() for stage in STAGES):
+        raise CodecError(f"{runs} has no log of a stage (STAGE/log.csv)")
     folder.mkdir(parents=True, exist_ok=True)
     told = folder.with_suffix(".json")
     # Stages that were run elsewhere keep what is told of them.
@@ -97,12 +104,16 @@ def draw(folder: Path = FOLDER) -> Path:
 
 def main(argv: list[str] | None = None) -> int:
     """Keep and draw, or draw alone; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, help="folder of the training's stages")
     arguments = parser.parse_args(argv)
-    if arguments.runs is not None:
-        keep(arguments.runs)
-    print(draw())
+    try:
+        if arguments.runs is not None:
+            keep(arguments.runs)
+        print(draw())
+    except (CodecError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -11,6 +11,7 @@ mean of each.
 
 from __future__ import annotations
 
+import glob
 import os
 import subprocess
 import sys
@@ -65,7 +66,10 @@ def compare(pictures: list[Path], before: Path, after: Path) -> dict[str, Any]:
     same_files = same_pictures = 0
     for path in tqdm(pictures, disable=not sys.stderr.isatty(), unit="image"):
         measure = remembering(metrics.against(read_picture(path, 1 << 25)))
-        for file in sorted(before.glob(f"{path.stem}.q*.cvq")):
+        made = sorted(before.glob(f"{glob.escape(path.stem)}.q*.cvq"))
+        if not made:
+            raise CodecError(f"{path}: the earlier code made no file of it")
+        for file in made:
             other = after / file.name
             same_files += file.read_bytes() == other.read_bytes()
             decoded = [np.load(one.with_suffix(".npy")) for one in (file, other)]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.codecs import CODECS, Sources, make_codec
 from benchmarks.environment import ROOT
+from compressai_vq.argument_parser import ArgumentParser
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
 
@@ -34,7 +35,7 @@ _PLOTLY_CHARACTERS = 6_000_000  # and all else that is not pictures
 
 def main(argv: list[str] | None = None) -> int:
     """Write the report; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m benchmarks.report",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -79,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         type=int,
         default=8,
         metavar="N",
-        help="at most so many images in the viewer (default: 8)",
+        help="at most so many images in the viewer (default: 8); 0 for none",
     )
     parser.add_argument(
         "--codecs",
@@ -135,8 +136,12 @@ def add_pictures(report: Report, arguments: argparse.Namespace) -> None:
     """Fill the viewer: from stored streams, or from the sample photographs.
 
     Raises:
-        CodecError: for a folder of originals that does not exist.
+        CodecError: for a folder of originals that does not exist, and fewer than no images.
     """
+    if arguments.images < 0:
+        raise CodecError("--images takes 0 or more")
+    if not arguments.images:
+        return
     originals = dict(_originals(text) for text in arguments.pictures)
     sources = Sources(arguments.models, arguments.unfinetuned)
     codec = functools.partial(make_codec, sources=sources)
@@ -168,8 +173,6 @@ def _names(arguments: argparse.Namespace) -> list[str]:
 def _take(images: Iterable[ViewerImage], most: int) -> list[ViewerImage]:
     taken: list[ViewerImage] = []
     left = _PAGE_CHARACTERS - _PLOTLY_CHARACTERS
-    if most < 1:
-        return taken
     for image in images:
         left -= image.size
         if left < 0 and taken:

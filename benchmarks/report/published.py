@@ -73,6 +73,11 @@ class Published:
         """Whether papers used the very images of ``dataset``."""
         return bool(self._content["datasets"].get(dataset, {}).get("same_images"))
 
+    def image_count(self, dataset: str) -> int:
+        """How many images papers used of ``dataset``; 0 where they used others."""
+        entry = self._content["datasets"].get(dataset, {})
+        return entry.get("images", 0) if entry.get("same_images") else 0
+
     def curves(self, dataset: str) -> list[PublishedCurve]:
         """The published curves that belong beside ours on a data set."""
         entry = self._content["datasets"].get(dataset)

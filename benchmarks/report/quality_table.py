@@ -43,15 +43,20 @@ def quality_table(dataset: str, curves: dict[str, Curve], published: Published) 
                 for name, value in zip(_COLUMNS, values, strict=True)
             ]
             rows.append([curves[key].label, f"{quality:.0f}", f"{means['bpp'][n]:.4f}", *cells])
-        if key != OURS and curves[key].has_several_rates:
+        if curves[key].images != curves[OURS].images:
+            notes.append(f"“{curves[key].label}” was run on other images: no BD-rate.")
+        elif key != OURS and curves[key].has_several_rates:
             notes.append(_against(curves[key].label, curves[key].points("lpips"), ours))
     for curve in published.curves(dataset):
         if curve.codec == OURS:
             paper = Points(curve.bpp, curve.values["lpips"], [])
             for n, (bpp, lpips) in enumerate(zip(paper.bpp, paper.values, strict=True), 1):
                 rows.append([curve.label, str(n), f"{bpp:.4f}", f"{lpips:.2f}", *[NOTHING] * 4])
+            if published.image_count(dataset) not in (0, len(curves[OURS].images)):
+                notes.append(f"{curve.label}: on all images, and these are a part: no BD-rate.")
+                continue
             notes.append(_against(curve.label, paper, ours))
-            if refined is not None:
+            if refined is not None and curves[REFINED].images == curves[OURS].images:
                 notes.append(_against(curve.label, paper, refined, "of ours, refined,"))
     titles = [metrics[name].title for name in _COLUMNS]
     return Table(

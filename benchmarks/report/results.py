@@ -149,16 +149,26 @@ def read_curve(path: Path) -> Curve:
         rates = means["bpp"]
         if len(lengths) != 1 or not rates or not all(_is_finite(rate) for rate in rates):
             raise ValueError("its lists are empty or differ in length")
+        rows = content.get("images", [])
+        if any(not (isinstance(row["image"], str) and _is_finite(row["quality"])) for row in rows):
+            raise ValueError("a row without the name of its image or its quality")
+        texts = [content.get(name) or "" for name in ("label", "description", "fingerprint")]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("label, description and fingerprint are texts")
+        machine = content.get("machine") or {}
+        if not isinstance(machine, dict):
+            raise ValueError("machine is a table")
+        label, description, fingerprint = texts
         by_rate = sorted(range(len(rates)), key=lambda n: rates[n])
         return Curve(
             dataset=path.parent.name,
             codec=path.stem,
-            label=content.get("label") or _label(path.stem) or content["name"],
-            description=content.get("description", ""),
-            fingerprint=content.get("fingerprint") or "",
-            machine=content.get("machine", {}),
+            label=label or _label(path.stem) or content["name"],
+            description=description,
+            fingerprint=fingerprint,
+            machine=machine,
             means={name: [values[n] for n in by_rate] for name, values in means.items()},
-            rows=content.get("images", []),
+            rows=rows,
         )
     except OSError as error:
         raise CodecError(f"{path}: {error.strerror}") from None

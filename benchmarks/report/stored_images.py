@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
 from benchmarks.codecs import OURS
 from compressai_vq.errors import CodecError
@@ -83,19 +84,27 @@ class StoredImages:
         codec = self._codec(key)
         if codec is None:
             return []
+        weights = getattr(codec, "fingerprint", "")
+        if curve is not None and weights != curve.fingerprint and weights:
+            self._warn(
+                f"viewer: {name} without {key}: the weights at hand, {weights[:16]}, are not "
+                f"those that were measured, {curve.fingerprint[:16]}"
+            )
+            return []
         # Some codecs' files do not say which weights made them.
-        weights = f"{key} {curve.fingerprint if curve else ''}"
+        named = f"{key} {weights}"
         rates = {quality: 8 * path.stat().st_size / pixels for quality, path in streams.items()}
         shown = []
         for quality in nearest(rates):
             data = streams[quality].read_bytes()
+            row = curve.row(name, quality) if curve else {}
             try:
-                uri = self._packer.decoded(weights, data, codec.decompress)
+                _check_measured(row, len(data), pixels)
+                uri = self._packer.decoded(named, data, codec.decompress)
             except CodecError as error:
                 self._warn(f"viewer: without {streams[quality]}: {error}")
                 continue
-            lpips = curve.row(name, quality).get("lpips") if curve else None
-            shown.append(Shown(quality, len(data), rates[quality], lpips, uri))
+            shown.append(Shown(quality, len(data), rates[quality], row.get("lpips"), uri))
         return shown
 
     def _codec(self, key: str) -> StillPictureCodec | None:
@@ -106,6 +115,19 @@ class StoredImages:
                 self._codecs[key] = None
                 self._warn(f"viewer: without {key}: {error}")
         return self._codecs[key]
+
+
+def _check_measured(row: dict[str, Any], size: int, pixels: int) -> None:
+    """Raise CodecError where a row's figures are not of a file of this size and picture.
+
+    Of a file that has no row nothing is claimed: its caption is without LPIPS.
+    """
+    if not row:
+        return
+    if row["bytes"] != size:
+        raise CodecError(f"{row['bytes']:g} bytes were measured, and this has {size}")
+    if round(8 * size / row["bpp"]) != pixels:
+        raise CodecError(f"the original has {pixels} pixels, which is not the one measured")
 
 
 def _spread(paths: list[Path]) -> list[Path]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from compressai_vq.picture import ENDINGS
-
 _NAME = re.compile(r"(?P<image>.+)\.q(?P<quality>\d+)\.[^.]+")
 
 
@@ -20,9 +18,6 @@ def find_streams(folder: Path) -> dict[str, dict[str, dict[int, Path]]]:
     for path in sorted(folder.glob("*/*")):
         match = _NAME.fullmatch(path.name)
         if match and path.is_file():
-            image = match["image"]
-            if image.lower().endswith(ENDINGS):
-                image = image.rpartition(".")[0]
-            by_codec = found.setdefault(image, {}).setdefault(path.parent.name, {})
+            by_codec = found.setdefault(match["image"], {}).setdefault(path.parent.name, {})
             by_codec[int(match["quality"])] = path
     return found

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from compressai_vq.argument_parser import ArgumentParser
 from compressai_vq.errors import CodecError
 from compressai_vq.training.photographs import load_photographs
 
@@ -36,7 +37,7 @@ _SCHEDULES = {
 
 def main(argv: list[str] | None = None) -> int:
     """Train one baseline; returns the exit code, 2 after one line about unusable input."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.train_baselines")
+    parser = ArgumentParser(prog="python -m benchmarks.train_baselines")
     parser.add_argument("baseline", choices=_SCHEDULES)
     parser.add_argument("--data", nargs="+", required=True, help="folders or tar files")
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")

@@ -10,13 +10,13 @@ kept.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import ROOT
+from compressai_vq.argument_parser import ArgumentParser
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
 
@@ -72,7 +72,7 @@ def _operating_point(path: Path) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Keep; returns the exit code, 2 after one line about unusable input."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.train_baselines.keep")
+    parser = ArgumentParser(prog="python -m benchmarks.train_baselines.keep")
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
     parser.add_argument("-o", "--output", type=Path, default=STORED, metavar="FILE")
     arguments = parser.parse_args(argv)

@@ -7,9 +7,9 @@ import importlib
 import io
 import sys
 import warnings
-from typing import NoReturn
 
 from .. import __version__
+from ..argument_parser import ArgumentParser
 from . import quick_start
 from .jobs import EXPECTED, one_line
 from .standard_streams import silence
@@ -30,20 +30,11 @@ _MODULES = {
 """Commands and their modules, which are imported when needed."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and not how everything is used."""
-
-    command: str | None = None
-    """Of the top parser: which one it was asked for; argparse has it tell of unknown options."""
-
-    def error(self, message: str) -> NoReturn:
-        helpful = f"{self.prog} {self.command}" if self.command else self.prog
-        self.exit(2, f"error: {' '.join(message.split())}; see {helpful} --help\n")
-
-
 def parser(command: str | None = None) -> argparse.ArgumentParser:
     """The command line's grammar, or that of one command alone."""
-    top = _Parser(prog="compressai-vq", description="Images in a few hundred bytes, by a VQGAN.")
+    top = ArgumentParser(
+        prog="compressai-vq", description="Images in a few hundred bytes, by a VQGAN."
+    )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     top.command = command if command in _MODULES else None
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")

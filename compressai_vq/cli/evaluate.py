@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         "coding": codec.coding,
         "refinement_steps": 0 if codec.refinement is None else codec.refinement.steps,
         **_prior(codec),
-        "dataset": {"folder": arguments.inputs[0].resolve().name, "images": images},
+        "dataset": {"folder": _names(arguments.inputs), "images": images},
         "machine": {
             **describe_machine(),
             "device": arguments.device,
@@ -112,6 +112,11 @@ def run(arguments: argparse.Namespace) -> int:
         finished.remove()
     print(json.dumps(report, indent=2) if arguments.json else _table(results))
     return 2 if failed else 0
+
+
+def _names(inputs: list[Path]) -> str:
+    """Those of the folders and files that were given, each once."""
+    return ", ".join(dict.fromkeys(path.resolve().name for path in inputs))
 
 
 def _prior(codec: FileCodec) -> dict[str, str]:

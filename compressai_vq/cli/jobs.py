@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TextIO
 
 from tqdm import tqdm
 
+from ..argument_parser import positive
 from ..atomic_file import refuse_to_overwrite
 from ..codings import CODINGS
 from ..errors import CodecError
@@ -58,17 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     )  # fmt: skip
     parser.add_argument("-f", "--force", action="store_true", help="overwrite existing files")
     parser.add_argument(
-        "-j", "--jobs", type=_positive, metavar="N",
+        "-j", "--jobs", type=positive, metavar="N",
         help=f"files at once (default: one for each core, at most {MOST_WORKERS})",
     )  # fmt: skip
     add_json_argument(parser)
     add_weights_arguments(parser)
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return int(text)
 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +100,7 @@ def add_coding_argument(parser: argparse.ArgumentParser) -> None:
 def add_refinement_argument(parser: argparse.ArgumentParser) -> None:
     """``--refine``."""
     parser.add_argument(
-        "--refine", nargs="?", type=_positive, const=True, metavar="STEPS",
+        "--refine", nargs="?", type=positive, const=True, metavar="STEPS",
         help="look for indices that decode to a picture closer to the original, in STEPS steps "
         "(by default 32): closer, and much slower; 4 to 7 do without VGG16 and are quick; "
         "decoding is as fast as ever",

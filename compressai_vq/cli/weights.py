@@ -70,6 +70,8 @@ def asked_qualities(text: str, weights: LadderWeights) -> list[int]:
     """
     try:
         asked = sorted({int(part) for part in text.split(",") if part})
+        if text and not asked:
+            raise ValueError("no number")
     except ValueError:
         raise CodecError(f"-q takes numbers such as 1,5,9, not {text!r}") from None
     for quality in asked:

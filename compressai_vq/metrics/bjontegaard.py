@@ -24,6 +24,9 @@ import numpy as np
 
 from ..errors import CodecError
 
+_LEAST_OVERLAP = 1e-6
+"""Curves that share less only touch: the quotient would be that of rounding errors."""
+
 
 class BjontegaardDelta(NamedTuple):
     """The mean difference between two curves, and over how much of them it was taken."""
@@ -130,7 +133,8 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
         return 0.0
     common = min(a[-1], b[-1]) - max(a[0], b[0])
     whole = max(a[-1], b[-1]) - min(a[0], b[0])
-    return max(0.0, float(common / whole))
+    share = float(common / whole)
+    return share if share > _LEAST_OVERLAP else 0.0
 
 
 def _package() -> ModuleType:

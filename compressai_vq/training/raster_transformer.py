@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..argument_parser import ArgumentParser
 from ..atomic_file import write_atomically
 from ..errors import CodecError
 from ..ladder_weights import LadderWeights
@@ -311,7 +312,7 @@ def index_maps(weights: LadderWeights, quality: int) -> IndexMaps:
 
 def main(argv: list[str] | None = None) -> int:
     """Train and export; see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m compressai_vq.training.raster_transformer")
+    parser = ArgumentParser(prog="python -m compressai_vq.training.raster_transformer")
     parser.add_argument("--data", nargs="+", required=True, help="folders or tar files")
     parser.add_argument("--validation", nargs="+", required=True, help="not trained on")
     parser.add_argument("--weights", type=Path, help="of the codec; default: the packaged ones")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
 from pathlib import Path
 
 import torch
 
+from compressai_vq.argument_parser import ArgumentParser
 from compressai_vq.atomic_file import refuse_to_overwrite, write_atomically
 from compressai_vq.errors import CodecError
 
@@ -17,7 +17,7 @@ from .checkpoint import import_hific
 
 def main(argv: list[str] | None = None) -> int:
     """Import; returns the exit code, 2 after one line about input that cannot be used."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m compressai_vq.plugins.hific",
         description="Turn hific_low.pt, hific_med.pt or hific_hi.pt into a checkpoint for "
         "'python -m compressai.utils.eval_model checkpoint -a hific -p OUTPUT'.",

@@ -38,7 +38,7 @@ def result(codec: str, images: list[str], points: int = 5) -> dict[str, Any]:
         for k, image in enumerate(images):
             off = 1 + 0.1 * (k - (len(images) - 1) / 2)
             rows.append({
-                "image": f"{image}.png", "quality": n + 1, "bytes": round(bpp * off * 49152),
+                "image": f"{image}.png", "quality": n + 1, "bytes": round(bpp * off * 49152 / 8),
                 "bpp": bpp * off, "lpips": lpips, "lpips-vgg": lpips + 0.1,
                 "dists": lpips * 0.6, "psnr-rgb": 17 + 6 * share + math.log(bpp / 0.01),
                 "ms-ssim-rgb": 0.5 + 0.4 * share, "encoding_time": 0.1 + share,
@@ -58,6 +58,20 @@ def write_results(folder: Path, dataset: str, codecs: list[str], images: list[st
     for codec in codecs:
         path = folder / dataset / f"{codec}.json"
         path.write_text(json.dumps(result(codec, images)))
+
+
+def as_measured(results: Path, streams: Path, codecs: Mapping[str, StillPictureCodec]) -> None:
+    """Have result files of ``write_results`` tell of the files of ``write_pictures``."""
+    for key, codec in codecs.items():
+        path = results / f"{key}.json"
+        content = json.loads(path.read_text())
+        content["fingerprint"] = getattr(codec, "fingerprint", "")
+        for row in content["images"]:
+            file = streams / key / f"{Path(row['image']).stem}.q{row['quality']}.cvq"
+            if file.is_file():
+                row["bytes"] = file.stat().st_size
+                row["bpp"] = 8 * row["bytes"] / (192 * 256)
+        path.write_text(json.dumps(content))
 
 
 def write_pictures(

@@ -1,4 +1,4 @@
-"""The comparison: result files, going on after an interruption, codecs that cannot be had."""
+"""The comparison: result files, going on after an interruption, bad arguments."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import codecs as registry
 from benchmarks import compare, image_rows, shared_metrics
-from benchmarks.codecs import CODECS, OURS, Entry, Sources, fingerprint, make_codec, uniform
-from compressai_vq.container import Container
+from benchmarks.codecs import CODECS, Entry, fingerprint
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import Measure
-from compressai_vq.file_codec import FileCodec
 from compressai_vq.metrics.finished_rows import FinishedRows
 from compressai_vq.picture import write_picture
 from plugins.still_codecs.still_picture import StillPictureCodec
 
-from ..fixtures import photograph, untrained_weights
+from ..fixtures import photograph
 from ..taming_reference import one_thread  # noqa: F401
 
 
@@ -80,9 +77,27 @@ def test_some_qualities_alone(
 ) -> None:
     assert run(images, "--qualities", "coarse=2") == 0
     assert report(tmp_path)["results"]["quality"] == [2] and coarse.done == [2, 2, 2]
-    for wrong, words in (("coarse=2,7", "no quality 7"), ("coarse", "takes CODEC=")):
+    wrongs = (
+        ("coarse=2,7", "no quality 7"),
+        ("coarse", "takes CODEC="),
+        ("coarse=,", "takes CODEC="),
+        ("avif=32", "avif is not among --codecs"),
+    )
+    for wrong, words in wrongs:
         assert run(images, "--qualities", wrong) == 2
         assert words in capsys.readouterr().err
+
+
+def test_results_with_more_are_not_replaced(
+    images: Path, tmp_path: Path, coarse: Coarse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(images) == 0
+    before = report(tmp_path)
+    coarse.done.clear()
+    assert run(images, "--qualities", "coarse=2") == 2
+    assert "coarse.json has quality 1, which this run would lose" in capsys.readouterr().err
+    assert report(tmp_path) == before and coarse.done == []
+    assert run(images, "--qualities", "coarse=2", "-o", str(tmp_path / "other")) == 0
 
 
 def report(tmp_path: Path, codec: str = "coarse", folder: str = "results") -> dict[str, Any]:
@@ -146,7 +161,11 @@ def test_goes_on_where_it_was_interrupted(
 
 
 def test_measures_again_what_has_changed(
-    images: Path, tmp_path: Path, coarse: Coarse, monkeypatch: pytest.MonkeyPatch
+    images: Path,
+    tmp_path: Path,
+    coarse: Coarse,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(images) == 0
     # Of one image and quality the file is gone, and another's is not the one measured.
@@ -171,8 +190,11 @@ def test_measures_again_what_has_changed(
     assert coarse.done == []
     assert report(tmp_path)["results"]["encoding_time"] == times
     assert report(tmp_path)["results"]["lpips"] == [1.0, 1.0]
-    # Without it, the rows that have it will do, and it is not shown.
+    # Without it, rows that have it will do, and it is not shown; but results that have it stay.
     coarse.done.clear()
+    assert run(images) == 2
+    assert "coarse.json has lpips, which this run would lose" in capsys.readouterr().err
+    (tmp_path / "results" / "small" / "coarse.json").unlink()
     assert run(images) == 0
     assert coarse.done == []
     assert "lpips" not in report(tmp_path)["results"]
@@ -180,6 +202,26 @@ def test_measures_again_what_has_changed(
     coarse.description = "rounds pixels, version 2"
     assert run(images) == 0
     assert coarse.done == [1, 2] * 3
+
+
+def test_rows_of_another_machine_are_told_and_those_of_another_format_measured_anew(
+    images: Path, tmp_path: Path, coarse: Coarse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_rows, "cpu_name", lambda: "First CPU")
+    assert run(images) == 0
+    assert report(tmp_path)["machine"]["cpu"] == "First CPU"
+    assert all("cpu" not in row for row in report(tmp_path)["images"])
+    monkeypatch.setattr(image_rows, "cpu_name", lambda: "Second CPU")
+    write_picture(images / "image3.png", photograph(43, 50))
+    coarse.done.clear()
+    assert run(images) == 0
+    assert coarse.done == [1, 2]
+    assert report(tmp_path)["machine"]["cpu"] == "First CPU; Second CPU"
+    fast = image_rows.prefers_bf16("cpu")
+    monkeypatch.setattr(image_rows, "prefers_bf16", lambda _: not fast)
+    coarse.done.clear()
+    assert run(images) == 0
+    assert coarse.done == [1, 2] * 4
 
 
 def test_a_quick_run_does_not_touch_the_full_results(
@@ -333,62 +375,3 @@ def test_another_coding_of_a_picture_does_not_wait_for_metrics(
 
 
 # -- the registry -------------------------------------------------------------------------
-
-
-def test_every_codec_of_the_paper_has_an_entry() -> None:
-    assert next(iter(CODECS)) == OURS
-    assert {"vvc", "hevc", "avif", "jpegxl", "bpg", "vtm", "fcc", "savd"} <= set(CODECS)
-    assert {"cheng2020-lowrate", "hific-lowrate", "cheng2020-anchor"} <= set(CODECS)
-    assert {f"{OURS}-uniform", f"{OURS}-unfinetuned"} <= set(CODECS)
-    assert len({entry.label for entry in CODECS.values()}) == len(CODECS)
-
-
-def test_reasons_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(registry.UNFINETUNED_VARIABLE, raising=False)
-    sources = Sources(models=tmp_path / "models", unfinetuned=tmp_path / "none.safetensors")
-    for key in ("cheng2020-lowrate", "hific-lowrate"):
-        with pytest.raises(CodecError, match=r"train_baselines .*--models"):
-            make_codec(key, sources)
-    with pytest.raises(CodecError, match=r"none.safetensors: .* --unfinetuned"):
-        make_codec(f"{OURS}-unfinetuned", sources)
-    with pytest.raises(CodecError, match="no codec 'x'"):
-        make_codec("x")
-
-
-def test_uniform_frequencies_cost_log2_k_bits_and_change_no_pixel(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    weights = untrained_weights()
-    monkeypatch.setattr(registry, "pretrained_weights", lambda name: weights)
-    learned, flat = make_codec(OURS), make_codec(f"{OURS}-uniform")
-    picture = photograph(128, 192)
-    count = 8 * 12
-    for quality in (1, 5, 9):
-        ours, theirs = learned.compress(picture, quality), flat.compress(picture, quality)
-        assert torch.equal(learned.decompress(ours), flat.decompress(theirs))
-        payload = len(Container.from_bytes(theirs).payload)
-        ideal = count * (quality + 2) / 8
-        # The coder's state and its 4-byte words come on top.
-        assert ideal <= payload <= ideal + 8
-        with pytest.raises(CodecError, match="made with weights"):
-            learned.decompress(theirs)
-    assert fingerprint(learned) == weights.fingerprint.hex() != fingerprint(flat)
-    assert uniform(weights).fingerprint.hex() == fingerprint(flat)
-
-
-def test_weights_before_fine_tuning_come_from_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "before.safetensors"
-    untrained_weights(1).save(path)
-    monkeypatch.setenv(registry.UNFINETUNED_VARIABLE, str(path))
-    codec = make_codec(f"{OURS}-unfinetuned")
-    picture = photograph(48, 64)
-    expected = FileCodec(untrained_weights(1)).compress(picture, 3)
-    # The header differs, for it has the fingerprint of the file.
-    assert Container.from_bytes(codec.compress(picture, 3)).payload == (
-        Container.from_bytes(expected).payload
-    )
-    assert list(codec.qualities) == list(range(1, 10))
-    other = make_codec(f"{OURS}-unfinetuned", Sources(unfinetuned=path))
-    assert fingerprint(other) == fingerprint(codec)

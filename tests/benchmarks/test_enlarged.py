@@ -70,7 +70,8 @@ def test_bad_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     against = ["--against", "HEAD"]
     assert main([str(tmp_path / "nowhere"), *against]) == 2
     assert "no such folder" in capsys.readouterr().err
-    assert main([str(tmp_path), *against, "--images", "0"]) == 2
-    assert "1 or more" in capsys.readouterr().err
+    (tmp_path / "file").write_bytes(b"")
+    assert main([str(tmp_path), *against, "-o", str(tmp_path / "file" / "a.json")]) == 2
+    assert "is no folder to write to" in capsys.readouterr().err
     assert main([str(tmp_path), *against]) == 2
     assert "no picture of at least 304" in capsys.readouterr().err

@@ -68,7 +68,8 @@ def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (row["lpips_to_loss_free"] > 0) <= (row["lost_packets"] > 0)
         assert row["lpips_to_original"] > 0
     assert sum(row["lost_packets"] for row in report["results"]) > 0
-    assert not output.with_suffix(".rows").exists()
+    unfinished = tmp_path / "loss.json.rows"
+    assert not unfinished.exists()
 
     # Interrupted at its second image, and taken up again.
     write_picture(tmp_path / "images" / "b.png", photograph(64, 96, 1))
@@ -84,8 +85,8 @@ def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loss, "measure_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
         loss.main(arguments)
-    assert json.loads(output.read_text()) == report
-    assert loss.main(arguments) == 0
+    assert json.loads(output.read_text()) == report and unfinished.exists()
+    assert loss.main(arguments) == 0 and not unfinished.exists()
     assert measured == ["a.png", "b.png", "b.png"]
     again = json.loads(output.read_text())
     assert again["images"][: len(report["images"])] == report["images"]
@@ -94,6 +95,10 @@ def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "loss.json"
+    write_picture(tmp_path / "images" / "a.png", photograph(16, 16))
+    beside = str(tmp_path / "images" / "a.png" / "loss.json")
+    assert loss.main([str(tmp_path / "images"), "-o", beside]) == 2
+    assert "is no folder to write to" in capsys.readouterr().err
     for arguments, words in (
         ([str(tmp_path)], "holds no images"),
         ([str(tmp_path / "nowhere")], "holds no images"),

@@ -11,10 +11,11 @@ BPP = [0.01, 0.02, 0.03, 0.04]
 LPIPS = [0.4, 0.3, 0.25, 0.2]
 
 
-def _curve(key: str, rates: list[float]) -> Curve:
+def _curve(key: str, rates: list[float], images: int = 24) -> Curve:
     count = len(rates)
     means = {"quality": [1.0, 2.0, 3.0, 4.0][:count], "bpp": rates, "lpips": LPIPS[:count]}
-    return Curve("kodak", key, f"label of {key}", means=means)
+    rows = [{"image": f"{n:02}.png", "quality": 1.0} for n in range(images)]
+    return Curve("kodak", key, f"label of {key}", means=means, rows=rows)
 
 
 def test_rows_and_bd_rates() -> None:
@@ -49,6 +50,15 @@ def test_a_single_refined_rate_has_a_row_and_no_bd_rate() -> None:
     assert table is not None and plain is not None
     assert [row[0] for row in table.rows].count(f"label of {REFINED}") == 1
     assert table.notes == plain.notes
+
+
+def test_other_images_give_no_bd_rate() -> None:
+    curves = {OURS: _curve(OURS, BPP, 4), UNFINETUNED: _curve(UNFINETUNED, BPP)}
+    table = quality_table("kodak", curves, Published())
+    assert table is not None
+    assert table.notes[0].endswith("was run on other images: no BD-rate.")
+    assert table.notes[1].endswith("on all images, and these are a part: no BD-rate.")
+    assert len(table.notes) == 2
 
 
 def test_nothing_without_ours() -> None:

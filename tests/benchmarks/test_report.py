@@ -26,10 +26,11 @@ from benchmarks.report.streams import find_streams
 from benchmarks.report.tables import Table
 from benchmarks.report.vvc_check import interpolate, vvc_check
 from compressai_vq.errors import CodecError
+from compressai_vq.picture import write_picture
 from plugins.still_codecs.still_picture import StillPictureCodec
 
 from ..fixtures import noise, untrained_weights
-from .made_up_results import result, write_pictures, write_results
+from .made_up_results import as_measured, result, write_pictures, write_results
 from .report_tables import cells, tables
 
 UNFINETUNED = f"{OURS}-unfinetuned"
@@ -66,6 +67,11 @@ def test_results_are_read_in_order_of_rate_and_without_what_is_not_finite(tmp_pa
         ('{"name": "x", "results": {"lpips": [1]}}', "no 'bpp'"),
         ('{"name": "x", "results": {"bpp": [1, 2], "lpips": [1]}}', "differ in length"),
         ('{"name": "x", "results": {"bpp": []}}', "empty"),
+        ('{"name": "x", "results": {"bpp": [1]}, "images": [{}]}', "no 'image'"),
+        ('{"name": "x", "results": {"bpp": [1]}, "images": [{"image": 1, "quality": 1}]}', "row"),
+        ('{"name": "x", "results": {"bpp": [1]}, "images": 5}', "not a result file"),
+        ('{"name": "x", "results": {"bpp": [1]}, "fingerprint": 5}', "are texts"),
+        ('{"name": "x", "results": {"bpp": [1]}, "machine": "a"}', "machine is a table"),
     ],
 )
 def test_what_is_no_result_file_is_named_and_nothing_is_written(
@@ -86,6 +92,7 @@ def test_what_is_no_result_file_is_named_and_nothing_is_written(
         (["--pictures", "kodak"], "DATASET=DIR"),
         (["--pictures", "kodak=nowhere"], "nowhere: no such folder"),
         (["--codecs", "h266"], "no codec 'h266'"),
+        (["--images", "-1"], "--images takes 0 or more"),
     ],
 )
 def test_bad_arguments(
@@ -225,12 +232,13 @@ def test_large_pictures_are_cropped_not_scaled() -> None:
 
 
 def test_streams_are_found_by_image_codec_and_quality(tmp_path: Path) -> None:
-    for name in ("vvc/a.b.q63.vvc", "vvc/a.b.png.q45.vvc", f"{OURS}/a.b.q1.cvq", "vvc/notes.txt"):
+    names = ("vvc/a.b.q63.vvc", "vvc/a.b.q45.vvc", "vvc/a.jpg.q45.vvc", f"{OURS}/a.b.q1.cvq")
+    for name in (*names, "vvc/notes.txt"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x")
     found = find_streams(tmp_path)
-    assert list(found) == ["a.b"]
+    assert sorted(found) == ["a.b", "a.jpg"]  # which an image a.jpg.png is called, too
     assert sorted(found["a.b"]["vvc"]) == [45, 63] and sorted(found["a.b"][OURS]) == [1]
     assert find_streams(tmp_path / "nowhere") == {}
 
@@ -253,8 +261,9 @@ def test_pictures_come_from_the_streams_and_are_decoded_once(tmp_path: Path) -> 
         tmp_path / "originals", tmp_path / "streams/kodak", {OURS: ours, "hific-lowrate": ours}
     )
     write_results(tmp_path, "kodak", [OURS], names)
+    as_measured(tmp_path / "kodak", tmp_path / "streams/kodak", {OURS: ours})
     damaged = tmp_path / "streams/kodak" / OURS / "second.q3.cvq"
-    damaged.write_bytes(damaged.read_bytes()[:-3])
+    damaged.write_bytes(damaged.read_bytes()[:-3] + b"bad")
     warnings: list[str] = []
     stored = StoredImages(
         load_results(tmp_path), tmp_path / "streams", {"kodak": tmp_path / "originals"},
@@ -276,6 +285,40 @@ def test_pictures_come_from_the_streams_and_are_decoded_once(tmp_path: Path) -> 
     once = len(decoded)
     assert [image.as_json() for image in stored] == [image.as_json() for image in images]
     assert len(decoded) == once + 1  # the damaged file alone was tried again
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("weights", "are not those that were measured"),
+        ("file", "bytes were measured, and this has"),
+        ("original", "has 12288 pixels, which is not the one measured"),
+    ],
+)
+def test_captions_are_never_of_another_file_or_picture(
+    tmp_path: Path, change: str, words: str
+) -> None:
+    ours = OurCodec(untrained_weights(), "made up")
+    streams, results = tmp_path / "streams" / "kodak", tmp_path / "kodak"
+    names = write_pictures(tmp_path / "originals", streams, {OURS: ours})
+    write_results(tmp_path, "kodak", [OURS], names)
+    as_measured(results, streams, {OURS: ours})
+    file = streams / OURS / "first.q1.cvq"
+    if change == "weights":
+        ours = OurCodec(untrained_weights(1), "made up")
+    elif change == "file":
+        file.write_bytes((streams / OURS / "first.q9.cvq").read_bytes())
+    else:
+        write_picture(tmp_path / "originals" / "first.png", noise(96, 128))
+    warnings: list[str] = []
+    stored = StoredImages(
+        load_results(tmp_path), tmp_path / "streams", {"kodak": tmp_path / "originals"},
+        lambda key: ours, Packer(tmp_path / "cache"), warnings.append,
+    )  # fmt: skip
+    found = [shown for image in stored for shown in image.codecs[OURS] if shown.quality == 1]
+    assert any(words in warning for warning in warnings)
+    assert [shown.size for shown in found] != [file.stat().st_size] * 2
+    assert len(found) < 2
 
 
 def test_the_page_needs_nothing_but_itself(folder: Path) -> None:

@@ -21,7 +21,7 @@ from plugins.still_codecs.still_picture import StillPictureCodec
 
 from ..browser import chromium  # noqa: F401
 from ..fixtures import untrained_weights
-from .made_up_results import write_pictures, write_results
+from .made_up_results import as_measured, write_pictures, write_results
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -45,6 +45,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     names = write_pictures(folder / "originals", folder / "streams/kodak", codecs)
     write_results(folder, "kodak", [OURS, "vvc", "jpegxl"], names)
+    as_measured(folder / "kodak", folder / "streams/kodak", {OURS: codecs[OURS]})
     report = build_report(folder)
     stored = StoredImages(
         load_results(folder), folder / "streams", {"kodak": folder / "originals"},

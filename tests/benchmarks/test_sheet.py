@@ -51,3 +51,6 @@ def test_a_file_that_is_not_there(
     assert main([str(images), "-o", str(target), "--files", str(tmp_path)]) == 2
     assert "q1.cvq" in capsys.readouterr().err
     assert not target.exists()
+    beside = images / "china.png" / "sheet.jpg"
+    assert main([str(images), "-o", str(beside)]) == 2
+    assert "is no folder to write to" in capsys.readouterr().err

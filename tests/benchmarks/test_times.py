@@ -103,4 +103,4 @@ def test_a_folder_without_images_is_one_line(
 ) -> None:
     assert main(["--dataset", f"x={tmp_path}", "--codecs", OURS]) == 2
     error = capsys.readouterr().err
-    assert "NAME=DIR with images" in error and error.count("\n") == 1
+    assert "no images in it" in error and error.count("\n") == 1

@@ -6,9 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 
-from benchmarks.training_log import draw, keep
+from benchmarks.training_log import draw, keep, main
 from compressai_vq.training.log import append_row
 
 
@@ -20,6 +21,14 @@ def _stage(runs: Path, stage: str, steps: int) -> None:
     config = {"batch": 3, "crop": 32}
     state = {"config": config, "step": steps, "seconds": 2.0 * steps, "commits": ["abc"]}
     torch.save(state, runs / stage / "state.pt")
+
+
+def test_a_folder_without_logs_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--runs", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"error: {tmp_path} has no log of a stage (STAGE/log.csv)"
 
 
 def test_logs_are_kept_summarised_and_drawn(tmp_path: Path) -> None:

@@ -83,6 +83,19 @@ def test_every_number_format_that_is_fast(monkeypatch: pytest.MonkeyPatch) -> No
         assert asked == [each for each in formats for _ in range(2)]
 
 
+def test_a_picture_without_files_is_no_success(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a[1].png", photograph(64, 64))
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    where = (tmp_path / "before", tmp_path / "after")
+    with pytest.raises(CodecError, match="made no file of it"):
+        compare([tmp_path / "a[1].png"], *where)
+    for folder in where:
+        (folder / "a[1].q3.cvq").write_bytes(b"file")
+        np.save(folder / "a[1].q3.npy", photograph(64, 64).permute(1, 2, 0).numpy())
+    assert compare([tmp_path / "a[1].png"], *where)["same_pictures"] == 1
+
+
 @in_a_repository
 def test_the_code_is_the_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name, folder, _ = code_of("HEAD", tmp_path)

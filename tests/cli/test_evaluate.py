@@ -58,6 +58,16 @@ def test_report(run: Run, small: Path, weights_file: Path, codec: FileCodec) -> 
     assert report["results"]["quality"] == [2, 7]
 
 
+def test_all_that_was_given_is_named_once(
+    run: Run, small: Path, weights_file: Path, tmp_path: Path
+) -> None:
+    inputs = (small, small, small / "a.png")
+    result = run("eval", *inputs, "-q", 1, "--json", "--weights", weights_file)
+    assert result.json["dataset"] == {"folder": "small, a.png", "images": 2}
+    result = run("eval", small, "-q", ",", "--weights", weights_file)
+    assert result.code == 2 and "-q takes numbers such as 1,5,9" in result.errors[0]
+
+
 def test_bad_input(run: Run, small: Path, weights_file: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.png").write_bytes(b"text")

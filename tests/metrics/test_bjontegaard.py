@@ -72,6 +72,13 @@ def test_touching_is_no_overlap() -> None:
     assert delta == BjontegaardDelta(None, 0.0)
 
 
+def test_hardly_more_than_touching_is_no_overlap() -> None:
+    rates, over = [0.01, 0.02], [0.02 - 1e-12, 0.04]
+    assert bd_metric(rates, [0.4, 0.3], over, [0.35, 0.2], lower_is_better=True).value is None
+    scores, above = [0.4, 0.3], [0.3 + 1e-12, 0.2]
+    assert bd_rate(rates, scores, [0.01, 0.02], above, lower_is_better=True).value is None
+
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_few_points(count: int) -> None:
     rate, metric = RATE[:count], LPIPS[:count]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from ...argument_parser import ArgumentParser
 from ...errors import CodecError
 from ...ladder_weights import LadderWeights
 from ...pretrained import pretrained_weights
@@ -32,7 +33,7 @@ _ARCHITECTURE = "mao2024-vqgan-lite"
 
 def main(argv: list[str] | None = None) -> int:
     """Train and export; see the module's docstring.  Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m compressai_vq.training.prior")
+    parser = ArgumentParser(prog="python -m compressai_vq.training.prior")
     parser.add_argument("--data", nargs="+", required=True, help="folders or tar files")
     parser.add_argument("--validation", nargs="+", required=True, help="not trained on")
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
