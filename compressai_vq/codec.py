@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -234,9 +235,10 @@ class VQGANCodec(CompressionModel):
                 dimensions.
             CodecError: when there is no prior to code with.
         """
-        if indices.ndim != 3:
-            raise CodecError(f"index maps must be (N, h, w): these are {tuple(indices.shape)}")
-        if (coding or self.coding) == FREQUENCIES:
+        if indices.ndim != 3 or indices.is_floating_point():
+            found = f"{indices.dtype} {tuple(indices.shape)}"
+            raise CodecError(f"index maps must be integers (N, h, w): these are {found}")
+        if self._asked(coding) == FREQUENCIES:
             return self.index_coder.compress(indices)
         coder = self._prior_coder()
         return [coder.encode(indices_of_one, self.rate) for indices_of_one in indices]
@@ -249,11 +251,11 @@ class VQGANCodec(CompressionModel):
         Raises:
             CodecError: when a string is not one that :meth:`write` gives for this shape.
         """
-        if not strings or min(shape) < 1:
+        if not strings or min(shape) < 1 or math.prod(shape) > self.max_pixels:
             raise CodecError(f"no strings, or an index map of {shape[0]}x{shape[1]}")
         shape = (shape[0], shape[1])
         device = self.codebook.weight.device
-        if (coding or self.coding) == FREQUENCIES:
+        if self._asked(coding) == FREQUENCIES:
             return self.index_coder.decompress(strings, shape).to(device)
         coder = self._prior_coder()
         maps = [coder.decode(string, *shape, self.rate) for string in strings]
@@ -274,10 +276,14 @@ class VQGANCodec(CompressionModel):
         Raises:
             CodecError: when there is no prior to code with.
         """
-        if (coding or self.coding) == FREQUENCIES:
+        if self._asked(coding) == FREQUENCIES:
             everything = torch.arange(self.index_coder.size, device=indices.device)
             return -self.index_coder(everything).log2().expand(*indices.shape, -1)
         return neighbour_bits(self._prior_coder().network, indices, self.rate)
+
+    def _asked(self, coding: str | None) -> str:
+        check_coding(coding or self.coding)
+        return coding or self.coding
 
     def _prior_coder(self) -> PriorCoder:
         if self.prior is None:

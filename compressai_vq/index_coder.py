@@ -156,8 +156,10 @@ class IndexCoder(EntropyModel):
             CodecError: when a string is not one that :meth:`compress` writes for this shape.
         """
         self._check_cdf_size()
-        tables = self._tables()
         count = shape[0] * shape[1]
+        for string in strings:
+            self._check_length(string, count)
+        tables = self._tables()
         maps = [self._decode(string, count, tables) for string in strings]
         indices = torch.from_numpy(np.array(maps, np.int64))
         return indices.to(self._quantized_cdf.device).view(-1, *shape)
@@ -195,13 +197,15 @@ class IndexCoder(EntropyModel):
         contexts += [len(tables[0]) - 1] * missing
         return self.entropy_coder.encode_with_indexes(symbols, contexts, *tables)
 
-    def _decode(self, string: bytes, count: int, tables: tuple[Any, ...]) -> list[int]:
-        from compressai import ans
-
+    def _check_length(self, string: bytes, count: int) -> None:
         if len(string) < 8 or len(string) % 4:
             raise CodecError(f"index stream of {len(string)} bytes is damaged")
         if len(string) < self.fewest_bytes(count):
             raise CodecError(f"index stream of {len(string)} bytes is too short for {count}")
+
+    def _decode(self, string: bytes, count: int, tables: tuple[Any, ...]) -> list[int]:
+        from compressai import ans
+
         decoder = ans.RansDecoder()
         # The coder does not check bounds.  No symbol takes more than one 32-bit word, so
         # with this much behind it no stream can lead it past the end.

@@ -43,6 +43,7 @@ REASONS = (
     "checksum does not fit",
     "number in its header is malformed",
     "needs a later release",
+    "is not known to this release",
     "is not between 1 and 9",
     "an image cannot be",
     "megapixels",

@@ -124,8 +124,24 @@ def test_floats_that_are_not_in_the_unit_range(low: float, high: float, words: s
 
 
 def test_maps_of_other_dimensions_are_refused() -> None:
-    with pytest.raises(CodecError, match=r"must be \(N, h, w\): these are \(2, 2\)"):
-        shared_codec("mao2024-vqgan-lite").write(torch.zeros(2, 2, dtype=torch.int64))
+    codec = shared_codec("mao2024-vqgan-lite")
+    with pytest.raises(CodecError, match=r"must be integers \(N, h, w\): .*int64 \(2, 2\)"):
+        codec.write(torch.zeros(2, 2, dtype=torch.int64))
+    with pytest.raises(CodecError, match=r"must be integers \(N, h, w\): .*float32 \(1, 2, 2\)"):
+        codec.write(torch.rand(1, 2, 2))
+    with pytest.raises(CodecError, match="no strings, or an index map of 1073741824x1073741824"):
+        codec.read([bytes(8)], (1 << 30, 1 << 30))
+
+
+def test_codings_that_there_are_not_are_refused() -> None:
+    codec, indices = shared_codec("mao2024-vqgan-lite"), torch.zeros(1, 2, 2, dtype=torch.int64)
+    (string,) = codec.write(indices, "frequencies")
+    with pytest.raises(CodecError, match="unknown coding other"):
+        codec.write(indices, "other")
+    with pytest.raises(CodecError, match="unknown coding other"):
+        codec.read([string], (2, 2), "other")
+    with pytest.raises(CodecError, match="unknown coding other"):
+        codec.expected_bits(indices[0], "other")
 
 
 @pytest.mark.parametrize("strings", [[], [b"a"], [[b"a"], [b"b"]]])

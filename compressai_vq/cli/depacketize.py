@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CodecError
 from . import jobs, quick_start, received
@@ -13,6 +13,10 @@ from .decompress import read_container
 from .packetize import ENDING
 from .path_arguments import stored_path
 from .weights import file_codec
+
+if TYPE_CHECKING:
+    from ..file_codec import FileCodec
+    from ..transport.assembly import Assembled
 
 
 def add_parser(commands: Any) -> None:
@@ -35,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     paths = jobs.find(arguments.packets, (ENDING,))
     quick_start.import_compressai()
     packets = [_packet(path) for path in paths]
-    codec = file_codec(arguments, _architecture(packets))
-    return received.write(packets, arguments, codec, lambda at: str(paths[at]))
+    assembled, codec = _assembled(packets, arguments)
+    return received.write(assembled, arguments, codec, lambda at: paths[at])
 
 
 def _packet(path: Path) -> bytes:
@@ -47,8 +51,35 @@ def _packet(path: Path) -> bytes:
     return data if data.startswith(MAGIC) else data[: len(MAGIC)]
 
 
-def _architecture(packets: list[bytes]) -> str | None:
-    """That of the image that has the most packets; None when none is whole."""
+def _assembled(packets: list[bytes], arguments: argparse.Namespace) -> tuple[Assembled, FileCodec]:
+    """What the packets hold, and the codec that reads them.
+
+    Packets say what decodes them, and nobody vouches for what they say: where it cannot be had, or
+    reads none of them, the next is tried.
+
+    Raises:
+        CodecError: when no packet can be used; the first reason.
+    """
+    from ..transport.assembly import assemble
+    from ..transport.restoring import check_fill
+
+    reason: CodecError | None = None
+    claimed: list[str | None] = [*_architectures(packets)]
+    if arguments.architecture or arguments.weights or not claimed:
+        claimed = [None]
+    for architecture in claimed:
+        try:
+            codec = file_codec(arguments, architecture)
+            check_fill(arguments.fill, codec)
+            return assemble(packets, codec), codec
+        except CodecError as error:
+            reason = reason or error
+    assert reason is not None
+    raise reason
+
+
+def _architectures(packets: list[bytes]) -> list[str]:
+    """Those of the images, of the one with the most packets first."""
     from ..transport.packet import ImageFacts, Packet
 
     numbers: dict[ImageFacts, set[int]] = {}
@@ -56,5 +87,5 @@ def _architecture(packets: list[bytes]) -> str | None:
         with contextlib.suppress(CodecError):
             packet = Packet.from_bytes(data)
             numbers.setdefault(packet.facts, set()).add(packet.number)
-    most = min(numbers, key=lambda facts: (-len(numbers[facts]), facts), default=None)
-    return most.architecture if most is not None else None
+    order = sorted(numbers, key=lambda facts: (-len(numbers[facts]), facts))
+    return list(dict.fromkeys(facts.architecture for facts in order))

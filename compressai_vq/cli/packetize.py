@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..atomic_file import write_atomically
+from ..atomic_file import refuse_to_overwrite, write_together
 from ..container import Container
 from ..errors import CodecError
 from . import jobs
@@ -73,11 +73,13 @@ def run(arguments: argparse.Namespace) -> int:
     digits = len(str(len(packets) - 1))
     stem = arguments.input.stem
     targets = [folder / f"{stem}-{n:0{digits}}{ENDING}" for n in range(len(packets))]
-    present = sorted(folder.glob(f"*{ENDING}")) if folder.is_dir() else []
+    there = folder.iterdir() if folder.is_dir() else ()
+    present = sorted(path for path in there if path.suffix.lower() == ENDING)
     if present and not arguments.force:
         raise CodecError(f"{folder} holds packets already; --force overwrites those in the way")
-    for target, packet in zip(targets, packets, strict=True):
-        write_atomically(target, packet)
+    for target in targets:
+        refuse_to_overwrite(target, arguments.force)
+    write_together(dict(zip(targets, packets, strict=True)))
     # Left where they are, an earlier image's that were more would be taken for this one.
     for path in set(present) - set(targets):
         if re.fullmatch(re.escape(stem) + r"-\d+", path.stem):

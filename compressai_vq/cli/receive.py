@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from pathlib import Path
 from typing import Any
 
 from ..errors import CodecError
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise CodecError(f"--{name} must be above 0 and finite")
     received.check_outputs(arguments)
     codec = file_codec(arguments)
+    from ..transport.assembly import assemble
     from ..transport.restoring import check_fill
     from ..transport.udp import format_address, open_socket, parse_address, receive
 
@@ -48,4 +50,5 @@ def run(arguments: argparse.Namespace) -> int:
     with open_socket(parse_address(arguments.address)) as opened:
         print(f"receiving at {format_address(opened.getsockname())}", file=sys.stderr, flush=True)
         packets = receive(opened, codec, arguments.timeout, arguments.wait)
-    return received.write(packets, arguments, codec, lambda at: f"packet {at + 1}")
+    assembled = assemble(packets, codec)
+    return received.write(assembled, arguments, codec, lambda at: Path(f"packet {at + 1}"))

@@ -6,19 +6,21 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..atomic_file import check_folder_of, refuse_to_overwrite
+from ..atomic_file import check_folder_of, refuse_to_overwrite, write_once
 from ..errors import CodecError
-from ..picture import WRITABLE
-from . import jobs
+from ..picture import WRITABLE, image_file
+from . import jobs, standard_streams
 from .path_arguments import file_path
-from .standard_streams import STANDARD, told, write_picture
+from .standard_streams import STANDARD, told
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..file_codec import FileCodec
+    from ..transport.assembly import Assembled
 
 # The names of ``transport.fills.FILLS``, which is slow to import.
 FILL_NAMES = ("prior", "nearest", "frequent")
@@ -71,15 +73,18 @@ def check_outputs(arguments: argparse.Namespace) -> None:
 
 
 def write(
-    packets: list[bytes],
+    assembled: Assembled,
     arguments: argparse.Namespace,
     codec: FileCodec,
-    name: Callable[[int], str],
+    name: Callable[[int], Path],
 ) -> int:
-    """Make a picture of packets and write what was asked for.
+    """Make a picture of what packets hold and write what was asked for.
+
+    What arrived over a link cannot be sent again: where what was asked for cannot be done with
+    this picture, the nearest is, with a warning.
 
     Args:
-        packets: what arrived.
+        assembled: what arrived.
         arguments: parsed ones of :func:`add_arguments`.
         codec: that the arguments ask for.
         name: of a packet, by its place, for the lines about those that were rejected.
@@ -90,22 +95,28 @@ def write(
     Raises:
         CodecError: when no picture can be made, or written.
     """
-    from ..transport.assembly import assemble
-    from ..transport.restoring import check_fill, restore
+    from ..transport.restoring import restore
 
-    check_fill(arguments.fill, codec)
-    received = restore(assemble(packets, codec), codec, arguments.fill)
-    for rejection in received.rejected:
-        print(f"warning: {name(rejection.at)}: {rejection.reason}", file=sys.stderr)
-    write_picture(arguments.output, received.picture)  # first: it cannot be sent again
+    for rejection in assembled.rejected:
+        _warn(jobs.with_name(name(rejection.at), rejection.reason))
+    try:
+        received = restore(assembled, codec, arguments.fill)
+    except CodecError as error:
+        if arguments.fill is None:
+            raise
+        _warn(f"{error}; filled as without --fill")
+        received = restore(assembled, codec)
+    target = _write(arguments.output, received.picture, arguments.force)  # first
     if arguments.mask:
-        write_picture(arguments.mask, _grey(received.per_pixel(received.lost.float())))
+        mask = _grey(received.per_pixel(received.lost.float()))
+        _write(arguments.mask, mask, arguments.force)
     if arguments.confidence:
-        write_picture(arguments.confidence, _grey(received.per_pixel(received.confidence)))
+        confidence = _grey(received.per_pixel(received.confidence))
+        _write(arguments.confidence, confidence, arguments.force)
     height, width = received.picture.shape[1:]
     lost = received.lost.float().mean().item()
     facts: dict[str, Any] = {
-        "target": str(arguments.output),
+        "target": str(target),
         "width": width,
         "height": height,
         "packets": received.used,
@@ -113,7 +124,7 @@ def write(
         "lost": lost,
         "fill": received.fill,
         "rejected": [
-            {"packet": name(rejection.at), "reason": rejection.reason}
+            {"packet": str(name(rejection.at)), "reason": rejection.reason}
             for rejection in received.rejected
         ],
     }
@@ -122,11 +133,48 @@ def write(
         print(json.dumps(facts, indent=2), file=stream)
     else:
         print(
-            f"{arguments.output}: {width}x{height}, {received.used} of {received.expected} "
+            f"{target}: {width}x{height}, {received.used} of {received.expected} "
             f"packets, {100 * lost:.1f}% lost" + (f", filled: {received.fill}" if lost else ""),
             file=stream,
         )
     return 0
+
+
+def _write(path: Path, picture: Tensor, force: bool) -> Path:
+    """Write an image file; returns which: of what its format cannot hold it is a PNG file, and
+    what has come there in the meantime is not overwritten unasked.
+    """
+    try:
+        data = image_file(path, picture)
+    except CodecError as error:
+        _warn(f"{error}: a PNG file is written instead")
+        path = path.with_suffix(".png")
+        data = image_file(path, picture)
+    if force or path == STANDARD or (path.exists() and not path.is_file()):
+        standard_streams.write(path, data)
+        return path
+    wanted, number = path, 0
+    while not _write_new(path, data):
+        number += 1
+        path = wanted.with_stem(f"{wanted.stem}-{number}")
+    if number:
+        _warn(f"{wanted} exists by now: {path} is written instead")
+    return path
+
+
+def _write_new(path: Path, data: bytes) -> bool:
+    """Write a file unless there is one, whether or not the file system has hard links."""
+    try:
+        return write_once(path, data, path.name[:16])
+    except CodecError:
+        if path.exists():
+            return False
+        standard_streams.write(path, data)
+        return True
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {' '.join(text.split())}", file=sys.stderr)
 
 
 def _grey(values: Tensor) -> Tensor:

@@ -62,8 +62,8 @@ def hidden_bands(
     for top in range(0, height, rows):
         band = Region(top, min(top + rows, height), 0, width)
         ends = torch.tensor([width * band.top, width * band.bottom], device=wanted.device)
-        first, behind = torch.searchsorted(wanted, ends).tolist()
-        row, column = wanted[first:behind] // width, wanted[first:behind] % width
+        begin, end = torch.searchsorted(wanted, ends).tolist()
+        row, column = wanted[begin:end] // width, wanted[begin:end] % width
         hidden = torch.empty(
             (len(row), network.channels), dtype=torch.uint8, device=network.device
         )

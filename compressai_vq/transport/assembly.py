@@ -12,13 +12,17 @@ from torch import Tensor
 from ..codings import FREQUENCIES
 from ..errors import CodecError
 from ..file_codec import FileCodec
-from .interleaving import packet_numbers, split_positions
+from .interleaving import PacketPositions, packet_numbers
 from .packet import ImageFacts, Packet
 
 # What may be decoded in vain, which takes seconds: packets of one number, and positions, 32 times
-# the largest image's.
+# the largest image's.  To find which positions a packet has takes as long as to decode some, for
+# each image and each of the packets that it claims to have.
 _MOST_COPIES = 32
 _MOST_IN_VAIN = _MOST_COPIES << 19
+_POSITIONS_OF_IMAGE = 1 << 10
+_POSITIONS_OF_COUNT = 1 << 5
+_UNREAD = "not read: too many packets before it were forged"
 
 
 @dataclass(frozen=True)
@@ -118,15 +122,16 @@ def _read(
 ) -> tuple[Tensor, Tensor, int] | None:
     """Indices, what is lost, and how many packets were used; None when none could be."""
     index_coder = codec.codec(facts.quality).index_coder
-    parts = split_positions(*facts.shape, facts.count)
     rows, columns = facts.shape
-    indices = torch.zeros(rows * columns, dtype=torch.int64)
-    lost = torch.ones(rows * columns, dtype=torch.bool)
-    used = 0
+    parts: list[tuple[PacketPositions, Tensor]] = []
     for number, copies in sorted(packets.items()):
         # Of packets that contradict each other any may be right; their bytes decide, not chance.
         chosen: bytes | None = None
-        count, in_vain = len(parts[number]), 0
+        if patience.positions <= 0:
+            rejected += (Rejected(at, _UNREAD) for at, _ in copies)
+            continue
+        where = PacketPositions(number, rows, columns, facts.count)
+        count, in_vain = len(where), 0
         fewest = index_coder.fewest_bytes(count)
         for at, packet in sorted(copies, key=lambda copy: copy[1].payload):
             if packet.payload == chosen:
@@ -135,7 +140,7 @@ def _read(
                 rejected.append(Rejected(at, "contradicts another packet of its number"))
                 continue
             if in_vain == _MOST_COPIES or patience.positions <= 0:
-                rejected.append(Rejected(at, "not read: too many packets before it were forged"))
+                rejected.append(Rejected(at, _UNREAD))
                 continue
             try:
                 found = _decode(packet, count, codec)
@@ -145,13 +150,18 @@ def _read(
                     in_vain += 1
                     patience.positions -= count
                 continue
-            indices[parts[number]] = found.cpu()
-            lost[parts[number]] = False
+            parts.append((where, found.cpu()))
             chosen = packet.payload
-            used += 1
-    if not used:
+    if not parts:
+        patience.positions -= _POSITIONS_OF_IMAGE + _POSITIONS_OF_COUNT * facts.count
         return None
-    return indices.view(rows, columns), lost.view(rows, columns), used
+    indices = torch.zeros(rows * columns, dtype=torch.int64)
+    lost = torch.ones(rows * columns, dtype=torch.bool)
+    for where, found in parts:
+        positions = where.positions()
+        indices[positions] = found
+        lost[positions] = False
+    return indices.view(rows, columns), lost.view(rows, columns), len(parts)
 
 
 def _decode(packet: Packet, count: int, codec: FileCodec) -> Tensor:

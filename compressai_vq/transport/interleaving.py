@@ -59,6 +59,36 @@ def split_positions(height: int, width: int, count: int) -> list[Tensor]:
     return list(order.split(torch.bincount(numbers, minlength=count).tolist()))
 
 
+class PacketPositions:
+    """Where one packet's positions are, without the whole map: its rows alone are looked at.
+
+    Args:
+        number: of the packet.
+        height: of the index map.
+        width: likewise.
+        count: of packets.
+    """
+
+    def __init__(self, number: int, height: int, width: int, count: int) -> None:
+        down, right = steps(count)
+        rows = torch.arange(height)
+        # In a row every `count`-th column is the packet's: `right` and `count` have no common
+        # factor.
+        column = (number - down * rows) * pow(right, -1, count) % count
+        self._in_row = (width - column + count - 1).div(count, rounding_mode="floor").clamp(min=0)
+        self._first = width * rows + column
+        self._count = count
+
+    def __len__(self) -> int:
+        return int(self._in_row.sum())
+
+    def positions(self) -> Tensor:
+        """As :func:`split_positions` has them, int64 (n,)."""
+        before = self._in_row.cumsum(0) - self._in_row
+        within = torch.arange(len(self)) - before.repeat_interleave(self._in_row)
+        return self._first.repeat_interleave(self._in_row) + self._count * within
+
+
 def _reach(count: int) -> int:
     """No lattice of this many classes has a shortest vector beyond it: sqrt(2 / sqrt(3) P)."""
     return math.isqrt(2 * count) + 1

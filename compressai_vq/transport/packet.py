@@ -114,6 +114,8 @@ class Packet:
             raise CodecError("not a packet" if data else "the packet is empty")
         try:
             version, architecture = data[2] >> 4, data[2] & 15
+            if version != VERSION:
+                raise CodecError(f"packet format version {version} is not known to this release")
             quality, reserved = data[3] >> 4, data[3] & 15
             fingerprint, image_id = data[4:6], data[6:10]
             at, numbers = 10, []
@@ -125,8 +127,8 @@ class Packet:
         payload = data[at + 4 :]
         if data[at : at + 4] != checksum(data[:at], payload):
             raise CodecError("the packet is damaged: its checksum does not fit")
-        if version != VERSION or architecture >= len(ARCHITECTURE_NAMES) or reserved:
-            raise CodecError("the packet needs a later release: unknown version or architecture")
+        if architecture >= len(ARCHITECTURE_NAMES) or reserved:
+            raise CodecError("the packet needs a later release: unknown architecture")
         width, height, number, count = numbers
         name = ARCHITECTURE_NAMES[architecture]
         facts = ImageFacts(name, quality, fingerprint, image_id, width, height, count)

@@ -109,7 +109,8 @@ def receive(
         CodecError: when no usable packet came, with the reason of the first that did.
 
     What completes and prolongs is the image that most packets are of, which is the one that
-    :func:`assemble` takes: single packets that claim to be of others cost next to nothing.
+    :func:`assemble` takes, and what completes also one that no other has more of: single packets
+    that claim to be of others cost next to nothing.
     """
     kept: list[bytes] = []
     copies: set[bytes] = set()
@@ -142,7 +143,11 @@ def receive(
         if packet.number in seen:
             continue
         seen.add(packet.number)
-        if len(seen) <= most:
+        if len(seen) < most:
+            continue
+        if len(seen) == packet.facts.count:  # complete, and as many as of any other image
+            break
+        if len(seen) == most:
             continue
         most = len(seen)
         if most == expected_packets(packet.facts):

@@ -6,20 +6,24 @@ import dataclasses
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from compressai_vq.cli import received
 from compressai_vq.cli.__main__ import main
-from compressai_vq.cli.depacketize import _architecture
+from compressai_vq.cli.depacketize import _architectures
 from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
+from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.picture import read_picture
+from compressai_vq.prior.prior_weights import PriorWeights
 from compressai_vq.transport.packet import Packet
 from compressai_vq.transport.udp import open_socket
 
 from ..fixtures import photograph
+from ..prior.made_up import made_up_network
 from .conftest import Run, files_below
 
 
@@ -60,7 +64,7 @@ def test_loss(
     run: Run, packets: Path, weights_file: Path, prior_file: Path, tmp_path: Path
 ) -> None:
     (packets / "image-1.cvp").unlink()
-    (packets / "image-3.cvp").write_bytes(b"VPxxx")
+    (packets / "image-3.cvp").write_bytes(b"VP\x11xx")
     target, mask, confidence = (tmp_path / f"{name}.png" for name in "abc")
     outputs = ("-o", target, "--mask", mask, "--confidence", confidence)
     for fill, prior in (("nearest", ()), ("frequent", ()), ("prior", ("--prior", prior_file))):
@@ -173,16 +177,38 @@ def test_fewer_packets_leave_none_of_an_earlier_image(
     assert "80x64, 2 of 2 packets" in result.out
 
 
-def test_the_image_with_the_most_packets_says_what_decodes_it(
-    packets: Path,
-) -> None:
+def foreign(packet: Path, **facts: Any) -> bytes:
+    """A packet that says other things of its image, and has a checksum that fits."""
+    one = Packet.from_bytes(packet.read_bytes())
+    return dataclasses.replace(one, facts=dataclasses.replace(one.facts, **facts)).to_bytes()
+
+
+def test_the_image_with_the_most_packets_says_what_decodes_it(packets: Path) -> None:
     whole = [path.read_bytes() for path in sorted(packets.iterdir())]
-    stray = Packet.from_bytes(whole[0])
-    facts = dataclasses.replace(stray.facts, architecture="mao2024-vqgan")
-    stray = dataclasses.replace(stray, facts=facts)
-    assert _architecture([stray.to_bytes(), *whole]) == "mao2024-vqgan-lite"
-    assert _architecture([stray.to_bytes()]) == "mao2024-vqgan"
-    assert _architecture([b"junk"]) is None
+    stray = foreign(packets / "image-0.cvp", architecture="mao2024-vqgan")
+    assert _architectures([stray, *[stray] * 9, *whole]) == ["mao2024-vqgan-lite", "mao2024-vqgan"]
+    assert _architectures([stray]) == ["mao2024-vqgan"]
+    assert _architectures([b"junk"]) == []
+
+
+def test_packets_that_ask_for_other_weights_hide_no_image(
+    run: Run, packets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights_file: Path
+) -> None:
+    for n, path in enumerate(sorted(packets.iterdir())):
+        (packets / f"foreign-{n}.cvp").write_bytes(foreign(path, architecture="mao2024-vqgan"))
+    (packets / "foreign-9.cvp").write_bytes(
+        foreign(packets / "image-0.cvp", architecture="mao2024-vqgan", height=64)
+    )
+    (packets / "image-5.cvp").unlink()
+
+    def weights(architecture: str, *_: object) -> LadderWeights:
+        if architecture == "mao2024-vqgan":
+            raise CodecError("cannot download")
+        return LadderWeights.load(weights_file)
+
+    monkeypatch.setattr("compressai_vq.pretrained.pretrained_weights", weights)
+    result = run("depacketize", packets, "-o", tmp_path / "back.png")
+    assert result.code == 0 and "5 of 6 packets" in result.out
 
 
 def test_packets_of_no_bytes(run: Run, image: Path, weights_file: Path, tmp_path: Path) -> None:
@@ -196,14 +222,100 @@ def test_the_picture_comes_first(
 ) -> None:
     written = []
 
-    def write(path: Path, _: object) -> None:
+    def write(path: Path, *_: object) -> None:
         written.append(path.name)
         raise CodecError(f"cannot write {path}")
 
-    monkeypatch.setattr(received, "write_picture", write)
+    monkeypatch.setattr(received, "_write", write)
     outputs = ("-o", tmp_path / "a.png", "--mask", tmp_path / "b.png")
     assert run("depacketize", packets, *outputs, "--weights", weights_file).code == 2
     assert written == ["a.png"]
+
+
+def test_what_a_format_cannot_hold_is_not_lost(
+    run: Run, codec: FileCodec, weights_file: Path, tmp_path: Path
+) -> None:
+    wide, weights = tmp_path / "wide.cvq", ("--weights", weights_file)
+    wide.write_bytes(codec.compress(photograph(1, 16400), 1))
+    assert run("packetize", wide, "-o", tmp_path / "p", *weights).code == 0
+    result = run("depacketize", tmp_path / "p", "-o", tmp_path / "back.webp", *weights)
+    assert result.code == 0
+    (warning,) = result.err.splitlines()
+    assert warning.startswith("warning: ") and warning.endswith("a PNG file is written instead")
+    assert read_picture(tmp_path / "back.png", 1 << 20).shape == (3, 1, 16400)
+    assert f"{tmp_path / 'back.png'}: 16400x1" in result.out
+    assert not (tmp_path / "back.webp").exists()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_came_in_the_meantime_is_not_overwritten_unasked(
+    run: Run,
+    packets: Path,
+    weights_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    links: bool,
+) -> None:
+    monkeypatch.setattr(received, "check_outputs", lambda _: None)  # it is not there yet
+    if not links:
+        monkeypatch.setattr(os, "link", raise_os_error)
+    out = tmp_path / "late.png"
+    out.write_bytes(b"precious")
+    command = ("depacketize", packets, "-o", out, "--weights", weights_file)
+    result = run(*command)
+    assert result.code == 0 and out.read_bytes() == b"precious"
+    other = tmp_path / "late-1.png"
+    assert result.err == f"warning: {out} exists by now: {other} is written instead\n"
+    assert read_picture(tmp_path / "late-1.png", 1 << 20).shape == (3, 100, 150)
+    assert (run(*command, "--force").err, out.read_bytes()[:4]) == ("", b"\x89PNG")
+
+
+def raise_os_error(*_: object) -> None:
+    raise OSError(1, "no links here")
+
+
+def test_a_fill_that_the_image_rules_out_is_a_warning(
+    run: Run, image: Path, weights_file: Path, tmp_path: Path
+) -> None:
+    prior = tmp_path / "prior.safetensors"
+    fingerprint = LadderWeights.load(weights_file).fingerprint
+    PriorWeights(made_up_network((0, 8)), fingerprint).save(prior)
+    weights = ("--weights", weights_file)
+    assert run("packetize", image, "-o", tmp_path / "p", "--packets", 4, *weights).code == 0
+    (tmp_path / "p" / "image-1.cvp").unlink()
+    options = ("--fill", "prior", "--prior", prior, *weights)
+    result = run("depacketize", tmp_path / "p", "-o", tmp_path / "back.png", *options)
+    assert result.code == 0 and "filled: nearest" in result.out
+    assert "warning: no index prior has quality 5" in result.err
+
+
+def test_packets_that_cannot_all_be_written_leave_the_earlier_ones(
+    run: Run, packets: Path, codec: FileCodec, weights_file: Path, tmp_path: Path
+) -> None:
+    (packets / "image-2.cvp").unlink()
+    (packets / "image-2.cvp").mkdir()
+    (packets / "image-7.CVP").write_bytes(b"older")
+    before = {p.name: p.read_bytes() for p in packets.iterdir() if p.is_file()}
+    newer = tmp_path / "newer" / "image.cvq"
+    newer.parent.mkdir()
+    newer.write_bytes(codec.compress(photograph(64, 80), 5))
+    command = ("packetize", newer, "-o", packets, "--packets", 4, "--weights", weights_file)
+    result = run(*command, "--force")
+    assert result.code == 2 and "image-2.cvp is a folder" in result.errors[0]
+    assert {p.name: p.read_bytes() for p in packets.iterdir() if p.is_file()} == before
+    (packets / "image-2.cvp").rmdir()
+    assert "holds packets already" in run(*command).errors[0]
+    assert run(*command, "--force").code == 0
+    assert files_below(packets) == {f"image-{n}.cvp" for n in range(4)}
+
+
+def test_names_of_two_lines_are_told_in_one(
+    run: Run, packets: Path, weights_file: Path, tmp_path: Path
+) -> None:
+    (packets / "x\nerror: y.cvp").write_bytes(b"junk")
+    out = ("-o", tmp_path / "back.png", "--weights", weights_file)
+    (line,) = run("depacketize", packets, *out).err.splitlines()
+    assert line.endswith("x error: y.cvp: not a packet")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
@@ -227,10 +339,12 @@ def test_what_is_no_packet_is_not_kept_in_memory(
 ) -> None:
     (packets / "junk.cvp").write_bytes(bytes(1 << 20))
     seen: list[int] = []
-    monkeypatch.setattr(
-        "compressai_vq.cli.depacketize._architecture",
-        lambda found: seen.extend(map(len, found)),
-    )
+
+    def architectures(found: list[bytes]) -> list[str]:
+        seen.extend(map(len, found))
+        return []
+
+    monkeypatch.setattr("compressai_vq.cli.depacketize._architectures", architectures)
     arguments = ("-o", tmp_path / "back.png", "--weights", weights_file)
     result = run("depacketize", packets, *arguments)
     assert result.code == 0

@@ -5,7 +5,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compressai_vq.transport.interleaving import packet_numbers, split_positions, steps
+from compressai_vq.transport.interleaving import (
+    PacketPositions,
+    packet_numbers,
+    split_positions,
+    steps,
+)
 
 from ..fixtures import properties
 from ..golden_files import check_golden
@@ -23,6 +28,8 @@ def test_every_position_is_in_one_packet(height: int, width: int, count: int) ->
     for number, positions in enumerate(parts):
         assert (numbers[positions] == number).all()
         assert positions.tolist() == sorted(positions.tolist())
+        alone = PacketPositions(number, height, width, count)
+        assert len(alone) == len(positions) and torch.equal(alone.positions(), positions)
 
 
 def shortest(count: int, difference: int) -> int:

@@ -94,7 +94,8 @@ def test_every_flipped_bit_and_every_truncation_is_noticed() -> None:
     [
         (b"VQ\x11" + bytes(40), "not a packet"),
         (forged()[:7], "truncated"),
-        (forged(first=0x21), "later release"),
+        (forged(first=0x21), "version 2 is not known to this release"),
+        (b"VP\x31 of which nothing else is known", "version 3 is not known to this release"),
         (forged(first=0x12), "later release"),
         (forged(second=0x41), "later release"),
         (forged(second=0x00), "quality 0"),

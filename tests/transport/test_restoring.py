@@ -15,6 +15,7 @@ from compressai_vq.prior.prior_weights import PriorWeights
 from compressai_vq.transport import assembly
 from compressai_vq.transport.assembly import assemble
 from compressai_vq.transport.fills import FILLS
+from compressai_vq.transport.interleaving import PacketPositions
 from compressai_vq.transport.packet import ImageFacts, Packet
 from compressai_vq.transport.packets import packetize
 from compressai_vq.transport.restoring import depacketize
@@ -168,10 +169,14 @@ def test_forged_packets_with_checksums_that_fit() -> None:
         assemble([bad], CODEC)
     # Two that both decode: one is taken, whichever came first.
     other = forged(2, Packet.from_bytes(packets(1)[2]).payload)
+    maps = []
     for arrived in ([other, packets()[2]], [packets()[2], other]):
         assembled = assemble(arrived, CODEC)
         assert assembled.used == 1
         assert assembled.rejected[0].reason == "contradicts another packet of its number"
+        maps.append(assembled.indices)
+    alone = [assemble([each], CODEC).indices for each in (other, packets()[2])]
+    assert torch.equal(*maps) and not torch.equal(*alone)
     # An image of more packets, none of which decodes, does not hide the good one.
     flood = [forged(n, bytes(3), count=9) for n in range(9)]
     assert assemble([*flood, packets()[1]], CODEC).used == 1
@@ -207,10 +212,36 @@ def test_forgeries_take_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None
     reasons = [rejection.reason for rejection in assembled.rejected]
     unread = [reason for reason in reasons if "too many packets before it were forged" in reason]
     assert 20 <= len(unread) <= 21
-    # What is too short for its positions is seen so at once, and costs nothing.
+    # What is too short for its positions is seen so at once, and costs nothing but its image.
+    monkeypatch.setattr(assembly, "_MOST_IN_VAIN", 2 * assembly._POSITIONS_OF_IMAGE)
     short = [forged(n, bytes([at, *bytes(7)]), 2) for at in range(30) for n in (0, 1)]
     assembled = assemble([*short, packets()[1]], CODEC)
     assert assembled.used == 1 and assembled.facts.count == COUNT
+
+
+def test_forged_images_take_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[int] = []
+
+    class Counting(PacketPositions):
+        def __init__(self, number: int, height: int, width: int, count: int) -> None:
+            looked_at.append(count)
+            super().__init__(number, height, width, count)
+
+    monkeypatch.setattr(assembly, "PacketPositions", Counting)
+    # Of the largest images, in as many packets as there can be, each of another number: to find
+    # the pattern of one takes longest.
+    largest = {"width": 1 << 14, "height": 1 << 13}
+    flood = [forged(0, b"", (1 << 14) - n, **largest) for n in range(60)]
+    assembled = assemble([*flood, *packets()], CODEC)
+    assert assembled.facts.count == assembled.used == COUNT  # it has more packets
+    with pytest.raises(CodecError, match="none of 60 packets"):
+        looked_at.clear()
+        assemble(flood, CODEC)
+    assert 25 < len(looked_at) < 35
+    # With an image that is whole nothing is in vain.
+    whole = [packet for which in range(2) for packet in packets(which)]
+    monkeypatch.setattr(assembly, "_MOST_IN_VAIN", 2 * assembly._POSITIONS_OF_IMAGE)
+    assert assemble(whole, CODEC).used == COUNT
 
 
 def test_a_prior_without_the_images_quality() -> None:

@@ -45,6 +45,12 @@ def test_a_whole_image_is_received_at_once() -> None:
     assert {rejection.reason for rejection in received.rejected} <= {"not a packet"}
 
 
+def test_a_stray_packet_does_not_delay_an_image_of_one() -> None:
+    (one,) = packetize(example_file(), CODEC)
+    arrived, seconds = exchange([PACKETS[0], one], silence=60.0)
+    assert seconds < 30 and arrived == [PACKETS[0], one]
+
+
 def test_part_of_an_image_is_received_after_silence() -> None:
     arrived, seconds = exchange([*PACKETS[:5], PACKETS[0]], silence=0.5)
     assert seconds >= 0.5
