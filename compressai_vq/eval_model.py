@@ -31,9 +31,12 @@ from tqdm import tqdm
 
 from . import __version__
 from .cache import cache_dir
+from .codings import PRIOR
 from .errors import CodecError
 from .metrics.finished_rows import FinishedRows
 from .metrics.picture_metrics import PictureMetrics
+from .prior.network import PriorNetwork
+from .prior.prior_weights import tensors_of
 from .zoo import register
 
 _METRICS = ("lpips", "dists")
@@ -194,7 +197,11 @@ class _Run:
         """
         if model is not self._model:
             self._model = model
-            self._fingerprint = _digest(model.state_dict().values())
+            tensors = list(model.state_dict().values())
+            prior = getattr(model, "prior", None)  # which is no part of a codec's state dict
+            if isinstance(prior, PriorNetwork) and getattr(model, "coding", None) == PRIOR:
+                tensors += tensors_of(prior).values()
+            self._fingerprint = _digest(tensors)
         return self._fingerprint
 
 
@@ -232,7 +239,10 @@ def _rows(tool: ModuleType, arguments: argparse.Namespace) -> int:
 
 def _numbers(kind: type, option: str, text: str) -> list[Any]:
     try:
-        return [kind(part) for part in text.split(",") if part]
+        numbers = [kind(part) for part in text.split(",") if part]
+        if not numbers:
+            raise ValueError("none")
+        return numbers
     except ValueError:
         raise CodecError(f"{option} takes numbers such as 1,5,9, not {text!r}") from None
 

@@ -140,6 +140,10 @@ class _InertUnpickler(pickle._Unpickler):
         _check_keys(self.stack[::2])
         _READERS[pickle.SETITEMS[0]](self)
 
+    def _load_dict(self) -> None:
+        _check_keys(self.stack[::2])
+        _READERS[pickle.DICT[0]](self)
+
     def _load_additems(self) -> None:
         _check_keys(self.stack)
         _READERS[pickle.ADDITEMS[0]](self)
@@ -149,7 +153,23 @@ class _InertUnpickler(pickle._Unpickler):
         _READERS[pickle.FROZENSET[0]](self)
 
     dispatch[pickle.SETITEM[0]] = _load_setitem
+
+    # Keyword arguments are copied for each call, and what an object is built of for each that is
+    # no Inert: of one that is large and used again and again, that would take hours.
+    def _load_newobj_ex(self) -> None:
+        if self.stack[-1]:
+            raise pickle.UnpicklingError("it calls something with keyword arguments")
+        _READERS[pickle.NEWOBJ_EX[0]](self)
+
+    def _load_build(self) -> None:
+        if not isinstance(self.stack[-2], Inert):
+            raise pickle.UnpicklingError("it builds something that is no object")
+        _READERS[pickle.BUILD[0]](self)
+
     dispatch[pickle.SETITEMS[0]] = _load_setitems
+    dispatch[pickle.DICT[0]] = _load_dict
+    dispatch[pickle.NEWOBJ_EX[0]] = _load_newobj_ex
+    dispatch[pickle.BUILD[0]] = _load_build
     dispatch[pickle.ADDITEMS[0]] = _load_additems
     dispatch[pickle.FROZENSET[0]] = _load_frozenset
 
@@ -158,7 +178,12 @@ def _check_keys(keys: list[Any]) -> None:
     plain = (str, bytes, int, float, Inert, type, type(None))
     for key in keys:
         parts = key if isinstance(key, tuple) else (key,)
-        if len(parts) > _MOST_ARGUMENTS or not all(isinstance(part, plain) for part in parts):
+        large = any(isinstance(part, int) and part.bit_length() > 64 for part in parts)
+        if (
+            large  # its hash is not kept
+            or len(parts) > _MOST_ARGUMENTS
+            or not all(isinstance(part, plain) for part in parts)
+        ):
             raise pickle.UnpicklingError("it has keys that are not plain")
 
 

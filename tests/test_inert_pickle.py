@@ -75,7 +75,7 @@ def test_nothing_is_left_behind_by_what_a_pickle_sets() -> None:
     before = dict(vars(Inert))
     # BUILD on a class, not on an object of it: (None, {"origin": 1}) are attributes to set.
     data = b"\x80\x02ccollections\nOrderedDict\nN}X\x06\x00\x00\x00originK\x01s\x86b."
-    with pytest.raises(TypeError):
+    with pytest.raises(pickle.UnpicklingError, match="no object"):
         read_pickle(data, lambda root: {})
     assert dict(vars(Inert)) == before
     assert not hasattr(OrderedDict, "origin")
@@ -189,9 +189,11 @@ TWICE = b"N" + b"2\x86" * 60
     [
         b"\x80\x02}" + TWICE + b"K\x01s.",  # {key: 1}, item by item
         b"\x80\x02}(" + TWICE + b"K\x01u.",  # and in one step
+        b"\x80\x02(" + TWICE + b"K\x01d.",  # from a mark
         b"\x80\x04\x8f(" + TWICE + b"\x90.",  # a set
         b"\x80\x04(" + TWICE + b"\x91.",  # a frozen one
         b"\x80\x02ccollections\nOrderedDict\n)R" + TWICE + b"K\x01s.",
+        b"\x80\x02}\x8a\x09" + b"\x01" * 9 + b"Ns.",  # of 65 bits
     ],
 )
 def test_keys_that_could_not_be_hashed_in_time_are_refused(data: bytes) -> None:
@@ -217,6 +219,22 @@ def test_a_call_takes_no_more_arguments_than_checkpoints_have() -> None:
     many = b"(" + b"N" * 1000 + b"t"
     with pytest.raises(pickle.UnpicklingError, match="too many arguments"):
         read_pickle(b"\x80\x02ca\nb\n" + many + b"R.", lambda root: {})
+
+
+def test_keyword_arguments_are_refused() -> None:
+    with pytest.raises(pickle.UnpicklingError, match="keyword arguments"):
+        read_pickle(b"\x80\x04ca\nb\n)}\x8c\x01kNs\x92.", lambda root: {})
+    # Objects of protocol 4 without any are read.
+    read_pickle(b"\x80\x04ca\nb\n)}\x920}.", lambda root: {})
+
+
+def test_only_objects_are_built() -> None:
+    storage = b"(\x8c\x07storagecm\nFloatStorage\n\x8c\x010\x8c\x03cpuK\x01tQ"
+    for thing in (storage, b"N", b"]", b"ca\nb\n"):
+        with pytest.raises(pickle.UnpicklingError, match="no object"):
+            read_pickle(
+                b"\x80\x04" + thing + b"}\x8c\x05countJ\xff\xff\xff\x7fsb.", lambda root: {}
+            )
 
 
 def test_a_pickle_too_large_for_a_checkpoint_is_refused() -> None:

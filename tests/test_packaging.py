@@ -22,7 +22,10 @@ from benchmarks.environment import environment_python
 pytestmark = pytest.mark.whole
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("compressai_vq", "plugins", "setup.cfg", "setup.py", "pyproject.toml", "LICENSE")
+SOURCES = (
+    *("compressai_vq", "plugins", "setup.cfg", "setup.py", "pyproject.toml", "LICENSE"),
+    *("MANIFEST.in", "constraints.txt", "CHANGELOG.md"),
+)
 STARTUP_FILES = {"compressai_vq.pth", "compressai_vq.start"}
 NAMES = ("mao2024-vqgan", "mao2024-vqgan-lite")
 
@@ -63,6 +66,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("tests", "benchmarks"):
         (folder / name).mkdir()
         (folder / name / "__init__.py").touch()
+        (folder / name / "test_one.py").touch()
     return folder
 
 
@@ -99,6 +103,17 @@ def listing(python: Path) -> set[str]:
 def loaded_at_start(python: Path, cwd: Path) -> list[str]:
     code = "import sys; print(*sorted(n for n in sys.modules if n.startswith('compressai')))"
     return run(python, "-c", code, cwd=cwd).split()
+
+
+def test_the_source_distribution_holds_what_an_install_needs_and_no_part_of_the_tests(
+    sources: Path, tmp_path: Path
+) -> None:
+    run(sys.executable, "setup.py", "-q", "sdist", "-d", str(tmp_path), cwd=sources)
+    (built,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(built) as tar:
+        names = {name.partition("/")[2] for name in tar.getnames()}
+    assert {"constraints.txt", "pyproject.toml", "README.md", "compressai_vq/codec.py"} <= names
+    assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
 
 
 def test_wheel_holds_the_package_and_nothing_at_top_level_but_the_hook(wheel: Path) -> None:

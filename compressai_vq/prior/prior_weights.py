@@ -64,7 +64,7 @@ class PriorWeights:
     def save(self, path: Path | str) -> bytes:
         """Write the file; returns its fingerprint."""
         facts = {"format": FORMAT, "codec": self.codec.hex()}
-        return write_tensors(path, _METADATA, facts, _tensors(self.network))
+        return write_tensors(path, _METADATA, facts, tensors_of(self.network))
 
     @property
     def joint_fingerprint(self) -> bytes:
@@ -107,7 +107,8 @@ def is_prior(path: Path) -> bool:
         return False
 
 
-def _tensors(network: PriorNetwork) -> dict[str, Tensor]:
+def tensors_of(network: PriorNetwork) -> dict[str, Tensor]:
+    """All that a file has of a prior, by name."""
     tensors = {f"embeddings.{r + 1}": table for r, table in network.embeddings.items()}
     layers = {f"heads.{rate + 1}": head for rate, head in network.heads.items()}
     for number, block in enumerate(network.blocks):

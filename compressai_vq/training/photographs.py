@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import lzma
 import tarfile
 import zlib
@@ -58,8 +59,22 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
                 handle = tar.extractfile(member)
                 if handle is not None:
                     yield member.name, handle.read()
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+            _check_end(tar)
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise CodecError(f"{source} is neither a folder nor a whole tar file") from error
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Raise TarError unless a tar whose members were gone through is whole.
+
+    At a damaged header, or where the file ends early, going through them ends without a word.
+    """
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("its end is missing")
+    while tar.fileobj.read(1 << 20):  # what is compressed has its checksum at the end
+        pass
 
 
 def random_crops(

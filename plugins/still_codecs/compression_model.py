@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from compressai_vq.container import leb128
 from compressai_vq.errors import CodecError
 from compressai_vq.picture import from_unit, to_unit
 from compressai_vq.pixel_range import pad_to_stride
@@ -96,7 +97,7 @@ class CompressionModelCodec(StillPictureCodec):
             raise CodecError(f"{self.label} gave {len(strings)} strings, not {self._strings}")
         header = bytes([quality]) + width.to_bytes(2, "big") + height.to_bytes(2, "big")
         numbers = [*out["shape"], *map(len, strings)]
-        return header + b"".join(map(_leb128, numbers)) + b"".join(strings)
+        return header + b"".join(map(leb128, numbers)) + b"".join(strings)
 
     @torch.no_grad()
     def decompress(self, data: bytes) -> Tensor:
@@ -125,14 +126,6 @@ class CompressionModelCodec(StillPictureCodec):
             at += length
         out = model.decompress(strings, torch.Size((rows, columns)))
         return from_unit(out["x_hat"].clamp(0, 1))[:, :height, :width]
-
-
-def _leb128(value: int) -> bytes:
-    groups = []
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*groups, value])
 
 
 def _read_leb128(data: bytes, at: int) -> tuple[int, int]:

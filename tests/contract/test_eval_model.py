@@ -260,6 +260,23 @@ def test_other_weights_under_the_same_name_are_measured_anew(
     assert second.calls == 2
 
 
+def test_another_index_prior_s_rows_are_not_taken(
+    run: Run, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = (
+        "pretrained", photographs / "test", "-a", "mao2024-vqgan-lite", "-q", "2",
+        "--no-perceptual",
+    )  # fmt: skip
+    with monkeypatch.context() as patch:
+        Interruption(patch, after=1)
+        assert run(*arguments).code == 130
+    monkeypatch.setattr("compressai_vq.prior.prior_weights.packaged_prior", lambda _: None)
+    with monkeypatch.context() as patch:
+        second = Interruption(patch)
+        assert run(*arguments).code == 0
+    assert second.calls == 2
+
+
 def test_bad_input(run: Run, photographs: Path, factorized: Path, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -282,6 +299,8 @@ def test_bad_input(run: Run, photographs: Path, factorized: Path, tmp_path: Path
         (("checkpoint", photos, *variable, "-p", factorized, factorized), "one checkpoint"),
         (("pretrained", photos, *ours, "-q", "1,x"), "-q takes numbers"),
         (("pretrained", photos, *ours, "-q", "12"), "from 12"),
+        (("pretrained", photos, *ours, "-q", ""), "-q takes numbers such as 1,5,9, not ''"),
+        (("pretrained", photos, *ours, "-q", ","), "-q takes numbers"),
         (("pretrained", photos, *ours, "--per-image"), "needs a folder"),
         (("checkpoint", photos, *ours, "-p", factorized), "cannot load mao2024-vqgan-lite from"),
         (("checkpoint", photos, *ours, "-p", tmp_path / "no.pth"), "no.pth"),

@@ -8,7 +8,7 @@ import torch
 
 from compressai_vq.errors import CodecError
 from compressai_vq.prior.coder import PriorCoder
-from compressai_vq.prior.prior_weights import PriorWeights, _tensors
+from compressai_vq.prior.prior_weights import PriorWeights, tensors_of
 
 from ..fixtures import untrained_weights
 from .made_up import made_up_coder, made_up_network, random_map
@@ -45,7 +45,7 @@ def test_the_codecs_weights_are_checked() -> None:
 def test_files_that_do_not_fit_are_refused(
     tmp_path: Path, name: str, value: torch.Tensor | None, message: str
 ) -> None:
-    tensors = _tensors(made_up_network())
+    tensors = tensors_of(made_up_network())
     if value is None:
         del tensors[name]
     else:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -130,6 +132,39 @@ def test_links_in_shards_are_left_out(folder: Path, tmp_path: Path) -> None:
             tar.addfile(member)
     (picture,) = load_photographs([shard], 32)
     assert torch.equal(picture, load_photographs([folder], 32)[0])
+
+
+@pytest.mark.parametrize(
+    ("mode", "change"),
+    [("w", change) for change in ("whole", "header", "cut")]
+    + [("w:gz", change) for change in ("whole", "header", "cut", "deflated", "checksum")],
+)
+def test_a_damaged_shard_does_not_pass_for_a_smaller_one(
+    folder: Path, tmp_path: Path, mode: Literal["w", "w:gz"], change: str
+) -> None:
+    shard = tmp_path / "shard.tar"
+    with tarfile.open(shard, mode) as tar:
+        for n in range(4):
+            tar.add(folder / "a.png", f"{n}.png")
+    with tarfile.open(shard) as tar:
+        third = tar.getmembers()[2].offset
+    data = bytearray(shard.read_bytes() if mode == "w" else gzip.decompress(shard.read_bytes()))
+    if change == "header":
+        data[third + 5] ^= 1
+    elif change == "cut":
+        del data[third:]
+    if mode == "w:gz":
+        data = bytearray(gzip.compress(data))
+        if change == "deflated":
+            data[len(data) // 2] ^= 1
+        elif change == "checksum":
+            data[-5] ^= 1
+    shard.write_bytes(data)
+    if change == "whole":
+        assert len(load_photographs([shard], 32)) == 4
+        return
+    with pytest.raises(CodecError, match="neither a folder nor a whole tar"):
+        load_photographs([shard], 32)
 
 
 def test_a_damaged_compressed_shard_is_one_line(folder: Path, tmp_path: Path) -> None:

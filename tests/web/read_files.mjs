@@ -1,5 +1,6 @@
 // node read_files.mjs MODEL FILE...: what the page's modules make of files, as JSON lines.
-// A .cvq file gives its header and indices, or the error that the page would show.
+// A .cvq file gives its header and indices, or the error that the page would show; an export that
+// cannot be used gives one error for all.
 
 import { readFile } from "node:fs/promises";
 import path from "node:path";
@@ -10,7 +11,14 @@ import { Model } from "../../web/src/model.js";
 
 const [folder, ...files] = process.argv.slice(2);
 const read = async (file) => new Uint8Array(await readFile(file)); // as browsers have it
-const model = await Model.load((name) => read(path.join(folder, name)));
+let model;
+try {
+  model = await Model.load((name) => read(path.join(folder, name)));
+} catch (error) {
+  if (!(error instanceof CodecError)) throw error;
+  console.log(JSON.stringify({ error: error.message }));
+  process.exit();
+}
 
 for (const file of files) {
   let answer;

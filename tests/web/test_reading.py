@@ -239,6 +239,32 @@ def test_files_of_two_exports(made_up: Exported, tmp_path: Path) -> None:
     )
 
 
+def test_damaged_tables_are_noticed(made_up: Exported, tmp_path: Path) -> None:
+    damaged = Exported(made_up.codec, tmp_path / "model")
+    shutil.copytree(made_up.folder, damaged.folder)
+    tables = damaged.folder / "codec.safetensors"
+    whole = tables.read_bytes()
+    start = 8 + int.from_bytes(whole[:8], "little")
+    file = made_up.container(random_map(0, 2, 2), 1, FREQUENCIES).to_bytes()
+    flipped = bytearray(whole)
+    flipped[-1] ^= 1
+    codebook = bytearray(whole)
+    codebook[start + 5] ^= 1
+    facts = whole.replace(b'{\\"architecture', b'[\\"architecture')
+    assert facts != whole
+    for data, words in (
+        (flipped, "is damaged: export it again"),
+        (codebook, "is damaged: export it again"),
+        (whole[:-4], "is damaged: export it again"),
+        (whole[:100], "is damaged: export it again"),
+        (facts, "is of another release: export again"),
+    ):
+        tables.write_bytes(data)
+        assert damaged.read([file], tmp_path) == [{"error": f"codec.safetensors {words}"}]
+    tables.write_bytes(whole)
+    assert "indices" in damaged.read([file], tmp_path)[0]
+
+
 def test_modules_by_themselves() -> None:
     tests = sorted(map(str, HERE.glob("*.test.mjs")))
     result = subprocess.run([node(), "--test", *tests], capture_output=True, text=True)

@@ -7,11 +7,20 @@ import { decodeWithPrior } from "./prior/coder.js";
 import { PriorNetwork } from "./prior/network.js";
 import { readSafetensors } from "./safetensors.js";
 
-const FORMAT = 3;
+const FORMAT = 4;
 
 // Beyond these a browser's canvas or memory gives out.
 const MAX_PIXELS = 1 << 25;
 const MAX_SIDE = 32767;
+
+/** Facts in JSON; none where there is none, or what is no JSON. */
+function parse(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
 
 /** The tables of one export. Its other files are fetched when they are needed first. */
 export class Model {
@@ -22,9 +31,12 @@ export class Model {
    */
   static async load(fetchFile) {
     const name = "codec.safetensors";
-    const { metadata, tensors } = readSafetensors(await fetchFile(name), name);
-    const facts = JSON.parse(metadata.compressai_vq_onnx ?? "{}");
+    const { metadata, tensors, numbers } = readSafetensors(await fetchFile(name), name);
+    const facts = parse(metadata.compressai_vq_onnx);
     if (facts.format !== FORMAT) throw new CodecError(`${name} is of another release: export again`);
+    if (crc32(numbers) !== facts.checksums?.[name]) {
+      throw new CodecError(`${name} is damaged: export it again`);
+    }
     return new Model(fetchFile, facts, tensors);
   }
 

@@ -10,7 +10,7 @@ const ARRAYS = { I8: Int8Array, U8: Uint8Array, I32: Int32Array, F32: Float32Arr
  * @param {Uint8Array} data
  * @param {string} name of the file, for messages
  * @returns {{metadata: Object<string, string>, tensors: Map<string, {shape: number[], data:
- *   (Int8Array|Uint8Array|Int32Array|Float32Array)}>}}
+ *   (Int8Array|Uint8Array|Int32Array|Float32Array)}>, numbers: Uint8Array}} numbers: of all tensors
  * @throws {CodecError} when it is no such file.
  */
 export function readSafetensors(data, name) {
@@ -26,7 +26,7 @@ export function readSafetensors(data, name) {
       if (values.length !== shape.reduce((product, side) => product * side, 1)) throw RangeError();
       tensors.set(key, { shape, data: values });
     }
-    return { metadata, tensors };
+    return { metadata, tensors, numbers: data.subarray(8 + length) };
   } catch {
     throw new CodecError(`${name} is damaged: export it again`);
   }
