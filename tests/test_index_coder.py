@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from compressai import ans
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -339,3 +340,22 @@ def test_a_stream_that_is_too_short_is_refused_unread(monkeypatch: pytest.Monkey
     monkeypatch.setattr("compressai.ans.RansDecoder", None)
     with pytest.raises(CodecError, match="too short for 1000000"):
         coder.decompress([string], (1000, 1000))
+
+
+@pytest.mark.parametrize(("size", "words"), [(8, 1), (5000, 2)])
+def test_no_stream_can_lead_the_decoder_past_its_end(
+    size: int, words: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[int] = []
+
+    class Decoder(ans.RansDecoder):
+        def set_stream(self, stream: bytes) -> None:
+            lengths.append(len(stream))
+            super().set_stream(stream)
+
+    monkeypatch.setattr(ans, "RansDecoder", Decoder)
+    coder, indices = shared_coder(size), typical_map(size, 10, 10)
+    (string,) = coder.compress(indices)
+    assert torch.equal(coder.decompress([string], (10, 10)), indices)
+    # A word of 4 bytes for each symbol that is decoded: none takes more.
+    assert lengths == [len(string) + 4 * words * 100]

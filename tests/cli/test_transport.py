@@ -111,6 +111,7 @@ def test_errors_are_one_line_and_write_nothing(
         (("send", image, "127.0.0.1:9", "--pause", "nan"), "--pause"),
         (("receive", "nowhere", "-o", out), "write host:port"),
         (("receive", "127.0.0.1:0", "-o", out, "--wait", 0), "--wait"),
+        (("receive", "127.0.0.1:0", "-o", out, "--fill", "prior"), "there is no index prior"),
     ]
     for command, words in commands:
         result = run(*command, "--weights", weights_file)
