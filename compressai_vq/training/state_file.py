@@ -28,7 +28,20 @@ def save_state(state: dict[str, Any], path: Path) -> None:
         raise CodecError(f"cannot write {path}: {reason}") from error
 
 
-def load_state(path: Path, device: str | torch.device = "cpu", mmap: bool = False) -> Any:
+class State(dict[str, Any]):
+    """A run's state; what it is asked for and lacks, the file of another program does."""
+
+    def __init__(self, values: dict[str, Any], path: Path) -> None:
+        super().__init__(values)
+        self._path = path
+
+    def __missing__(self, name: str) -> Any:
+        raise CodecError(
+            f"{self._path} is no state of such a run, without {name}: remove it to begin this anew"
+        )
+
+
+def load_state(path: Path, device: str | torch.device = "cpu", mmap: bool = False) -> State:
     """Read what :func:`save_state` wrote; code in the file is not run.
 
     Args:
@@ -37,7 +50,8 @@ def load_state(path: Path, device: str | torch.device = "cpu", mmap: bool = Fals
         mmap: leave tensors in the file until they are used.
 
     Raises:
-        CodecError: when it cannot be read or is no such file.
+        CodecError: when it cannot be read or is no such file; and later, where something is taken
+            out of it that it lacks.
     """
     try:
         state = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
@@ -47,4 +61,4 @@ def load_state(path: Path, device: str | torch.device = "cpu", mmap: bool = Fals
         raise CodecError(f"{path} is damaged: remove it to begin this anew") from error
     if not isinstance(state, dict):
         raise CodecError(f"{path} is no state of a run: remove it to begin this anew")
-    return state
+    return State(state, path)

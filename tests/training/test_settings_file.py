@@ -79,6 +79,7 @@ def test_clustering(text: str, words: str, tmp_path: Path) -> None:
         ("batch = 0", "batch is 1 or more, not 0"),
         ("random_share = 2.0", "random_share is from 0 to 1, not 2.0"),
         ("zoom = 0.5", "zoom is 1 or more, not 0.5"),
+        ("validation = 0", "validation is 1 tile or more"),
         ("optimizer = 'sgd'", "optimizer is adamw or muon, not 'sgd'"),
     ],
 )

@@ -44,6 +44,15 @@ def test_other_files(tmp_path: Path) -> None:
         load_state(tmp_path / "no.pt")
 
 
+def test_what_another_programs_file_lacks_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    torch.save({"state_dict": {}}, path)
+    state = load_state(path)
+    assert state.get("step") is None
+    with pytest.raises(CodecError, match=r"state\.pt is no state of such a run, without step"):
+        state["step"]
+
+
 def test_what_was_there_stays_when_writing_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

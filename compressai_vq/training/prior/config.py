@@ -45,6 +45,8 @@ class PriorConfig:
             check_optimizer(config.optimizer)
             if config.crop % 16 or config.crop < 16:
                 raise CodecError(f"crop is a multiple of 16, not {config.crop}")
+            if not config.validation:
+                raise CodecError("validation is 1 tile or more: the log has bits of some")
             if config.zoom < 1:
                 raise CodecError(f"zoom is 1 or more, not {config.zoom}")
         except CodecError as error:
