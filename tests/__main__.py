@@ -19,8 +19,10 @@ CHECKS = {
 
 MARKED = {
     "--quick": ("-m", "not slow and not whole"),
-    # An empty expression undoes the "not slow" in pyproject.toml.
-    "--slow": ("-m", ""),
+    # An empty expression undoes the "not slow" in pyproject.toml.  Where a test takes longer than
+    # the time there, what tells where it is reads its frames while they change: that has ended
+    # the process.
+    "--slow": ("-m", "", "-o", "faulthandler_timeout=3600"),
 }
 
 

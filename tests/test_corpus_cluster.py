@@ -88,9 +88,9 @@ def test_killed_workers_lose_nothing_and_do_nothing_twice(
         whole.remove_node(nodes[-1], allow_graceful=False)
         killed.append(len(finished))
 
-    corpus = Corpus(
-        out, functools.partial(SlowCompressor, arguments), EXPECTED, address=whole.address
-    )
+    plain = Compressor(arguments)
+    make = functools.partial(SlowCompressor, arguments)
+    corpus = Corpus(out, make, EXPECTED, plain.settings, address=whole.address)
     killer = threading.Thread(target=kill, args=(corpus.log,))
     killer.start()
     outcomes = list(corpus.compress(jobs))
@@ -102,7 +102,6 @@ def test_killed_workers_lose_nothing_and_do_nothing_twice(
     # Nothing lost: one result for each file in order, and all files as a plain run writes them.
     assert [outcome.item for outcome in outcomes] == jobs
     assert [str(o.item[0]) for o in outcomes if o.error] == [str(sources / "bad.png")]
-    plain = Compressor(arguments)
     for source, target in jobs:
         if source.name != "bad.png":
             assert target.read_bytes() == plain.compress_file(source)
