@@ -231,9 +231,9 @@ class VQGANCodec(CompressionModel):
             coding: one of ``CODINGS``; by default the codec's own.
 
         Raises:
-            ValueError: for empty maps, for indices that are not in [0, K) and what has other
-                dimensions.
-            CodecError: when there is no prior to code with.
+            ValueError: for empty maps and for indices that are not in [0, K).
+            CodecError: for what is no batch of integer maps, another coding, and when there is no
+                prior to code with.
         """
         if indices.ndim != 3 or indices.is_floating_point():
             found = f"{indices.dtype} {tuple(indices.shape)}"
@@ -251,6 +251,7 @@ class VQGANCodec(CompressionModel):
         Raises:
             CodecError: when a string is not one that :meth:`write` gives for this shape.
         """
+        # Of any picture's map each position has at least one pixel.
         if not strings or min(shape) < 1 or math.prod(shape) > self.max_pixels:
             raise CodecError(f"no strings, or an index map of {shape[0]}x{shape[1]}")
         shape = (shape[0], shape[1])

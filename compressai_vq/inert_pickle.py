@@ -152,8 +152,6 @@ class _InertUnpickler(pickle._Unpickler):
         _check_keys(self.stack)
         _READERS[pickle.FROZENSET[0]](self)
 
-    dispatch[pickle.SETITEM[0]] = _load_setitem
-
     # Keyword arguments are copied for each call, and what an object is built of for each that is
     # no Inert: of one that is large and used again and again, that would take hours.
     def _load_newobj_ex(self) -> None:
@@ -166,12 +164,13 @@ class _InertUnpickler(pickle._Unpickler):
             raise pickle.UnpicklingError("it builds something that is no object")
         _READERS[pickle.BUILD[0]](self)
 
+    dispatch[pickle.SETITEM[0]] = _load_setitem
     dispatch[pickle.SETITEMS[0]] = _load_setitems
     dispatch[pickle.DICT[0]] = _load_dict
-    dispatch[pickle.NEWOBJ_EX[0]] = _load_newobj_ex
-    dispatch[pickle.BUILD[0]] = _load_build
     dispatch[pickle.ADDITEMS[0]] = _load_additems
     dispatch[pickle.FROZENSET[0]] = _load_frozenset
+    dispatch[pickle.NEWOBJ_EX[0]] = _load_newobj_ex
+    dispatch[pickle.BUILD[0]] = _load_build
 
 
 def _check_keys(keys: list[Any]) -> None:

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     quick_start.import_compressai()
     packets = [_packet(path) for path in paths]
     assembled, codec = _assembled(packets, arguments)
-    return received.write(assembled, arguments, codec, lambda at: paths[at])
+    return received.write(assembled, arguments, codec, lambda at: str(paths[at]))
 
 
 def _packet(path: Path) -> bytes:

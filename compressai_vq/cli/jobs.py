@@ -33,9 +33,9 @@ def one_line(error: BaseException) -> str:
     return text or type(error).__name__
 
 
-def with_name(path: Path, text: str) -> str:
-    """A message of one line, with the file's name before it unless it is in it."""
-    name = " ".join(str(path).split())
+def with_name(named: Path | str, text: str) -> str:
+    """A message of one line, with the name of what it is about before it unless it is in it."""
+    name = " ".join(str(named).split())
     return text if name in text else f"{name}: {text}"
 
 

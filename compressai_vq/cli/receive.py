@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from pathlib import Path
 from typing import Any
 
 from ..errors import CodecError
@@ -51,4 +50,4 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"receiving at {format_address(opened.getsockname())}", file=sys.stderr, flush=True)
         packets = receive(opened, codec, arguments.timeout, arguments.wait)
     assembled = assemble(packets, codec)
-    return received.write(assembled, arguments, codec, lambda at: Path(f"packet {at + 1}"))
+    return received.write(assembled, arguments, codec, lambda at: f"packet {at + 1}")

@@ -76,7 +76,7 @@ def write(
     assembled: Assembled,
     arguments: argparse.Namespace,
     codec: FileCodec,
-    name: Callable[[int], Path],
+    name: Callable[[int], str],
 ) -> int:
     """Make a picture of what packets hold and write what was asked for.
 
@@ -124,7 +124,7 @@ def write(
         "lost": lost,
         "fill": received.fill,
         "rejected": [
-            {"packet": str(name(rejection.at)), "reason": rejection.reason}
+            {"packet": name(rejection.at), "reason": rejection.reason}
             for rejection in received.rejected
         ],
     }

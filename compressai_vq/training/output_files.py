@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..atomic_file import refuse_to_overwrite
+from ..atomic_file import check_folder_of, refuse_to_overwrite
 from ..errors import CodecError
 
 
@@ -16,10 +16,12 @@ def check_output(output: Path, force: bool) -> None:
         force: whether both may be there already.
 
     Raises:
-        CodecError: when one is there, and for endings that would make the two one file.
+        CodecError: when one is there or their folder cannot be written to, and for endings that
+            would make the two one file.
     """
     facts = output.with_suffix(".json")
     if facts == output:
         raise CodecError(f"{output}: weights go to a .safetensors file, with a .json beside it")
     for path in (output, facts):
         refuse_to_overwrite(path, force)
+    check_folder_of(output)

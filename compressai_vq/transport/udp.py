@@ -91,7 +91,7 @@ def send(packets: list[bytes], address: tuple[str, int], pause: float = 0.001) -
 
 
 def receive(
-    opened: socket.socket, codec: FileCodec, silence: float = 2.0, patience: float = 60.0
+    opened: socket.socket, codec: FileCodec, silence: float, patience: float
 ) -> list[bytes]:
     """Datagrams until an image is complete, or nothing new of one has come for a while.
 

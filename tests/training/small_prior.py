@@ -37,10 +37,10 @@ TINY = PriorConfig(
 class Slopes(IndexMaps):
     """Index maps that grow by one from place to place: predictable from neighbours alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, rates: tuple[int, ...] = (0, 4)) -> None:
         self.device = torch.device("cpu")
         self.fingerprint = bytes(range(32))
-        self.rates = [0, 4]
+        self.rates = list(rates)
 
     def codewords(self) -> dict[int, Tensor]:
         return {rate: torch.randn(LADDER[rate], 3, generator=seeded(rate)) for rate in self.rates}

@@ -23,3 +23,6 @@ def test_what_is_there_stays_unless_forced(tmp_path: Path, there: str) -> None:
 def test_weights_and_what_is_known_of_them_are_two_files(tmp_path: Path) -> None:
     with pytest.raises(CodecError, match=r"weights go to a \.safetensors file"):
         check_output(tmp_path / "a.json", force=True)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(CodecError, match="is no folder to write to"):
+        check_output(tmp_path / "file" / "a.safetensors", force=False)

@@ -18,7 +18,6 @@ from compressai_vq.errors import CodecError
 from compressai_vq.prior.raster_transformer import RasterTransformer
 from compressai_vq.rates import LADDER
 from compressai_vq.training.log import read_rows
-from compressai_vq.training.prior.index_maps import IndexMaps
 from compressai_vq.training.raster_transformer import (
     RasterConfig,
     RasterRun,
@@ -28,6 +27,7 @@ from compressai_vq.training.raster_transformer import (
 )
 
 from ..fixtures import noise, photograph, seeded, untrained_weights
+from .small_prior import Slopes
 
 TINY = RasterConfig(
     steps=6,
@@ -45,34 +45,13 @@ TINY = RasterConfig(
 )
 
 
-class Slopes(IndexMaps):
-    """Index maps that grow by one from place to place: what comes before a gap tells it."""
-
-    def __init__(self) -> None:
-        self.device = torch.device("cpu")
-        self.fingerprint = bytes(range(32))
-        self.rates = [0]
-
-    def codewords(self) -> dict[int, Tensor]:
-        return {rate: torch.randn(LADDER[rate], 3, generator=seeded(rate)) for rate in self.rates}
-
-    def log2_frequencies(self) -> dict[int, Tensor]:
-        return {rate: torch.full((LADDER[rate],), -3.0) for rate in self.rates}
-
-    def encode(self, images: Tensor, rate: int) -> Tensor:
-        height, width = images.shape[2:]
-        start = (images[:, 0, 0, 0] * 1000).long()[:, None, None]
-        slope = torch.arange(height // 16)[:, None] + torch.arange(width // 16)
-        return (start + slope) % LADDER[rate]
-
-
 def pictures() -> list[Tensor]:
     return [noise(96, 112, seed) for seed in range(8)]
 
 
 def tiny_run(output: Path, **changes: Any) -> RasterRun:
     config = dataclasses.replace(TINY, **changes)
-    return RasterRun(Slopes(), config, output, pictures(), pictures())
+    return RasterRun(Slopes((0,)), config, output, pictures(), pictures())
 
 
 def test_gaps_have_all_ratios() -> None:
@@ -89,7 +68,7 @@ def test_gaps_have_all_ratios() -> None:
 
 def test_tables_start_from_the_codewords(tmp_path: Path) -> None:
     run = tiny_run(tmp_path / "t.safetensors", width=2048)
-    words = Slopes().codewords()[0]
+    words = Slopes((0,)).codewords()[0]
     scaled = (words - words.mean(0)) / words.std(0)
     wanted = (scaled[:, None] - scaled).norm(dim=2)
     for table in (run.gpt.tok_emb.weight, run.gpt.head.weight):
@@ -143,7 +122,7 @@ def test_a_run_of_other_weights_or_settings_is_not_resumed(tmp_path: Path) -> No
     tiny_run(tmp_path / "t.safetensors", steps=1).train()
     with pytest.raises(CodecError, match="other weights or settings"):
         tiny_run(tmp_path / "t.safetensors", steps=2)
-    other = Slopes()
+    other = Slopes((0,))
     other.fingerprint = bytes(32)
     config = dataclasses.replace(TINY, steps=1)
     with pytest.raises(CodecError, match="other weights or settings"):
