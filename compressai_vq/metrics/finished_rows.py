@@ -2,7 +2,8 @@
 
 A text file of JSON lines: the first says what the rows depend on (weights, settings,
 metrics), each further one is a row and what it was measured on.  Rows are appended as they
-come; a last line that was cut off is dropped when the file is read.
+come; a last line that was cut off is dropped when the file is read.  Two evaluations that
+write to one file would each cut off what the other has added, so the second to add a row stops.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ class FinishedRows:
         self._path = path
         self._head = json.dumps(depends_on, sort_keys=True)
         self._rows: dict[str, dict[str, Any]] = {}
-        # How much of the file is whole lines of this evaluation's.
+        # How much of the file is whole lines of this evaluation's, and how long it was when it
+        # was last seen; None where there was none.
         self._good = 0
+        self._length: int | None = None
         if path is not None and path.is_file():
             self._read(path)
 
@@ -47,7 +50,8 @@ class FinishedRows:
         """Keep a row.
 
         Raises:
-            CodecError: when the file cannot be written to.
+            CodecError: when the file cannot be written to, or is no longer as this evaluation
+                left it.
         """
         self._rows[name] = dict(row)
         if self._path is None:
@@ -55,6 +59,12 @@ class FinishedRows:
         text = json.dumps([name, row]) + "\n"
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            length = self._path.stat().st_size if self._path.exists() else None
+            if length != self._length:
+                raise CodecError(
+                    f"{self._path} is written by another evaluation too: "
+                    "run this again when that one has ended"
+                )
             with self._path.open("ab") as file:
                 file.truncate(self._good)
                 data = (text if self._good else f"{self._head}\n{text}").encode()
@@ -62,6 +72,7 @@ class FinishedRows:
         except OSError as error:
             raise CodecError(f"cannot write {self._path}: {error.strerror}") from error
         self._good += len(data)
+        self._length = self._good
 
     def remove(self) -> None:
         """Delete the file: the evaluation is complete and written elsewhere."""
@@ -70,7 +81,9 @@ class FinishedRows:
                 self._path.unlink()
 
     def _read(self, path: Path) -> None:
-        lines = path.read_bytes().splitlines(keepends=True)
+        data = path.read_bytes()
+        self._length = len(data)
+        lines = data.splitlines(keepends=True)
         if not lines or lines[0].rstrip() != self._head.encode():
             return
         good = len(lines[0])

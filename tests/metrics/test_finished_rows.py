@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +64,34 @@ def test_what_is_no_row_is_dropped(tmp_path: Path, line: str) -> None:
     path.write_text(path.read_text() + line + "\n")
     again = FinishedRows(path, SETTINGS)
     assert (again.get("a"), again.get("b"), len(again)) == ({"bpp": 1}, None, 1)
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("settings", [SETTINGS, {**SETTINGS, "weights": "xyz"}])
+def test_of_two_evaluations_the_second_to_write_stops(
+    tmp_path: Path, before: bool, settings: dict[str, Any]
+) -> None:
+    path = tmp_path / "rows"
+    if before:
+        FinishedRows(path, SETTINGS).add("z", {"bpp": 0})
+    first, second = FinishedRows(path, SETTINGS), FinishedRows(path, settings)
+    first.add("a", {"bpp": 1})
+    with pytest.raises(CodecError, match="written by another evaluation too"):
+        second.add("b", {"bpp": 2})
+    first.add("c", {"bpp": 3})
+    kept = FinishedRows(path, SETTINGS)
+    assert [kept.get(name) for name in "abc"] == [{"bpp": 1}, None, {"bpp": 3}]
+
+
+def test_an_evaluation_stops_when_another_has_written_its_result(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    first = FinishedRows(path, SETTINGS)
+    first.add("a", {"bpp": 1})
+    second = FinishedRows(path, SETTINGS)
+    second.remove()
+    with pytest.raises(CodecError, match="written by another evaluation too"):
+        first.add("b", {"bpp": 2})
+    assert not path.exists()
 
 
 def test_nothing_is_kept_without_a_path(tmp_path: Path) -> None:
