@@ -5,12 +5,20 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..argument_parser import positive
 from ..errors import CodecError
 from ..training.output_files import check_output
 from . import quick_start
 from .path_arguments import stored_file_path, stored_path
 
-STAGES = ("pretrain", "cluster", "finetune", "adversarial", "export")
+_STAGES = {
+    "pretrain": "the networks and one large codebook",
+    "cluster": "nine codebooks of the large one, by K-means",
+    "finetune": "networks and codebooks, all rates jointly",
+    "adversarial": "as finetune, on larger crops and with a discriminator",
+    "export": "a weights file of what was trained, and its provenance",
+}
+_TRAINED = ("pretrain", "finetune", "adversarial")
 
 
 def add_parser(commands: Any) -> None:
@@ -18,73 +26,89 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="train weights of one's own",
-        description="Stages, in this order: pretrain, cluster, finetune, adversarial, "
-        "export. Each goes on where it was interrupted when its command is run again. "
+        description="Stages, in this order. Each goes on where it was interrupted when its "
+        "command is run again. "
         "Several processes: torchrun --nproc-per-node N -m compressai_vq.cli train ...",
     )
-    parser.add_argument("stage", choices=STAGES)
-    parser.add_argument("--data", nargs="+", required=True, metavar="DIR_OR_TAR")
-    parser.add_argument(
-        "--validation", nargs="+", metavar="DIR_OR_TAR", help="photographs not trained on"
-    )
-    parser.add_argument(
-        "--runs",
-        type=stored_path,
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for name, makes in _STAGES.items():
+        stage = stages.add_parser(name, help=makes, description=makes)
+        stage.add_argument("--data", nargs="+", required=True, metavar="DIR_OR_TAR")
+        stage.add_argument(
+            "--runs",
+            type=stored_path,
+            required=True,
+            metavar="DIR",
+            help="with a folder for each stage",
+        )
+        stage.add_argument("--threads", type=int, default=0, help="default: all cores")
+        if name != "export":
+            stage.add_argument(
+                "--config",
+                type=stored_path,
+                help="TOML file (default: the stage's packaged one)",
+            )
+        if name in _TRAINED:
+            _add_training(stage)
+        if name in ("finetune", "adversarial"):
+            # torchrun takes --start for an abbreviation of an option of its own.
+            _add_start(stage, "a weights file to start from; --start-from under torchrun")
+        if name == "export":
+            _add_start(
+                stage,
+                "what the stage started from, so that the new weights' provenance begins with its",
+            )
+            _add_export(stage)
+    parser.set_defaults(run=run, start=None)
+
+
+def _add_training(stage: argparse.ArgumentParser) -> None:
+    stage.add_argument(
+        "--validation",
+        nargs="+",
         required=True,
-        metavar="DIR",
-        help="with a folder for each stage",
+        metavar="DIR_OR_TAR",
+        help="photographs not trained on",
     )
-    parser.add_argument(
-        "--config", type=stored_path, help="TOML file (default: the stage's packaged one)"
+    stage.add_argument("--accelerator", default="cpu", choices=["cpu", "cuda", "auto"])
+    stage.add_argument("--devices", type=positive, default=1, help="processes of one machine")
+    stage.add_argument("--nodes", type=positive, default=1, help="machines")
+    stage.add_argument("--steps", type=positive, help="instead of the configuration's")
+    stage.add_argument("--save-every", type=positive, default=250, metavar="STEPS")
+
+
+def _add_start(stage: argparse.ArgumentParser, help: str) -> None:
+    # torchrun takes --start for an abbreviation of an option of its own.
+    stage.add_argument(
+        "--start", "--start-from", dest="start", type=stored_path, metavar="WEIGHTS", help=help
     )
-    parser.add_argument(
-        # torchrun takes --start for an abbreviation of an option of its own.
-        "--start",
-        "--start-from",
-        dest="start",
-        type=stored_path,
-        metavar="WEIGHTS",
-        help="start from a weights file, not a stage; --start-from under torchrun. Of export: "
-        "what the stage started from, so that the new weights' provenance begins with its",
-    )
-    parser.add_argument("--accelerator", default="cpu", choices=["cpu", "cuda", "auto"])
-    parser.add_argument("--devices", type=int, default=1, help="processes of one machine")
-    parser.add_argument("--nodes", type=int, default=1, help="machines")
-    parser.add_argument("--threads", type=int, default=0, help="default: all cores")
-    parser.add_argument("--steps", type=int, help="instead of the configuration's")
-    parser.add_argument("--save-every", type=int, default=250, metavar="STEPS")
-    parser.add_argument(
-        "--of", dest="exported", choices=STAGES[1:-1], help="which stage to export (default: last)"
-    )
-    parser.add_argument(
+
+
+def _add_export(stage: argparse.ArgumentParser) -> None:
+    stage.add_argument(
+        "--of", dest="exported", choices=list(_STAGES)[1:-1],
+        help="which stage to export (default: last)",
+    )  # fmt: skip
+    stage.add_argument(
         "--blend",
         type=float,
         default=1.0,
         metavar="SHARE",
-        help="of export: share of what was trained, the rest being --start's weights (default: 1)",
+        help="share of what was trained, the rest being --start's weights (default: 1)",
     )
-    parser.add_argument(
-        "-o", "--output", type=stored_file_path, help="of export: .safetensors file"
+    stage.add_argument(
+        "-o", "--output", type=stored_file_path, required=True, help=".safetensors file"
     )
-    parser.add_argument(
+    stage.add_argument(
         "-f", "--force", action="store_true",
-        help="of export: overwrite an existing file, and the .json beside it",
+        help="overwrite an existing file, and the .json beside it",
     )  # fmt: skip
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run one stage."""
     if arguments.stage == "export":
-        if arguments.output is None:
-            raise CodecError("export needs -o FILE.safetensors")
         check_output(arguments.output, arguments.force)
-    for name in ("devices", "nodes", "steps", "save_every"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise CodecError(f"--{name.replace('_', '-')} is 1 or more, not {value}")
-    if arguments.stage not in ("export", "cluster") and not arguments.validation:
-        raise CodecError(f"{arguments.stage} needs --validation: photographs not trained on")
     quick_start.import_compressai()
     try:
         from ..training.launch import launch

@@ -71,8 +71,8 @@ class TrainingConfig:
         config = read_settings(cls, path)
         try:
             config._check_phases()
-            for step in (0, *config._starts()):
-                config.at(step)._check()
+            for settings in config.to_come(0):
+                settings._check()
         except CodecError as error:
             raise CodecError(f"{path}: {error}") from None
         return config
@@ -136,11 +136,14 @@ class TrainingConfig:
         """The step until which the settings of ``step`` hold."""
         return min([self.steps, *(start for start in self._starts() if start > step)])
 
+    def to_come(self, step: int) -> list[TrainingConfig]:
+        """The settings of a step and those of the phases that begin after it."""
+        return [self.at(start) for start in (step, *self._starts()) if start >= step]
+
     @property
     def smallest_side(self) -> int:
         """Photographs with a smaller side are left out: in some phase no crop would fit."""
-        phases = [self.at(step) for step in (0, *self._starts())]
-        return max(_SMALLEST_SURROUNDED if each.surround else each.crop for each in phases)
+        return max(_SMALLEST_SURROUNDED if p.surround else p.crop for p in self.to_come(0))
 
     @property
     def positions(self) -> int:

@@ -18,7 +18,7 @@ from .config import TrainingConfig
 from .export import export
 from .ladder import Ladder
 from .photographs import load_photographs
-from .run import TrainingRun, steps_done
+from .run import TrainingRun, check_batch, steps_done
 from .stages import (
     ClusterConfig,
     cluster,
@@ -50,8 +50,6 @@ def launch(arguments: argparse.Namespace) -> None:
         )
         return
     if arguments.stage == "cluster":
-        if arguments.start is not None:
-            raise CodecError("cluster starts from pretrain: --start is for later stages")
         clustering = ClusterConfig.load(arguments.config) if arguments.config else None
         pictures = _photographs(arguments.data, 16)
         cluster(clustering or ClusterConfig.packaged(), arguments.runs, pictures)
@@ -67,6 +65,8 @@ def launch(arguments: argparse.Namespace) -> None:
     fabric = make_fabric(arguments.accelerator, arguments.devices, arguments.nodes)
     folder = arguments.runs / stage
     done = steps_done(folder)
+    for phase in config.to_come(done):
+        check_batch(phase.batch, fabric)
     if done >= config.steps and fabric.is_global_zero:
         print(f"{folder}: all of its {done} steps are done; --steps prolongs it")
     settings = config.at(done)
@@ -109,8 +109,6 @@ def _start(
 ) -> tuple[Ladder, str]:
     """What a stage starts from, and the fingerprint if that is a weights file."""
     if stage == "pretrain":
-        if path is not None:
-            raise CodecError("pretrain starts from nothing: --start is for later stages")
         if config.codewords < LADDER[-1]:
             raise CodecError(
                 f"codewords is {LADDER[-1]} or more, for the ladder's codebooks to be made of, "

@@ -45,6 +45,14 @@ def single_process(accelerator: str = "cpu") -> Fabric:
     return Fabric(accelerator=accelerator, devices=1, precision=for_training(accelerator))
 
 
+def check_batch(batch: int, fabric: Fabric) -> None:
+    """Raise CodecError unless a batch can be dealt out evenly to the processes."""
+    if batch % fabric.world_size:
+        raise CodecError(
+            f"a batch of {batch} cannot be dealt out evenly to {fabric.world_size} processes"
+        )
+
+
 class TrainingRun:
     """One stage of training in one folder.
 
@@ -77,11 +85,7 @@ class TrainingRun:
     ) -> None:
         self.start = start
         self.fabric = fabric or single_process()
-        if config.batch % self.fabric.world_size:
-            raise CodecError(
-                f"a batch of {config.batch} cannot be dealt out evenly to "
-                f"{self.fabric.world_size} processes"
-            )
+        check_batch(config.batch, self.fabric)
         device = self.fabric.device
         self.model = model.to(device)
         fp32 = for_training(device.type) == "32-true"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from compressai_vq.cli.__main__ import main
 from compressai_vq.file_codec import FileCodec
@@ -301,8 +302,8 @@ def test_codebook_mode_trains_what_is_next_to_the_codebook(taming: bool) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["finetune"], "needs --validation"),
-        (["export"], "needs -o"),
+        (["finetune"], "required: --validation"),
+        (["export"], "required: -o/--output"),
         (["finetune", "--validation", "FOLDER"], "run cluster first"),
         (["pretrain", "--validation", "nowhere"], "nowhere: no such"),
         (["pretrain", "--validation", "FOLDER", "--config", "nowhere.toml"], "nowhere.toml"),
@@ -312,12 +313,17 @@ def test_codebook_mode_trains_what_is_next_to_the_codebook(taming: bool) -> None
         (["export", "-o", "FOLDER"], "is a folder"),
         (["export", "-o", "FOLDER/0.png"], "exists; --force overwrites it"),
         (["export", "-o", "FOLDER/there.safetensors"], "there.json exists; --force"),
-        (["pretrain", "--validation", "FOLDER", "--devices", "0"], "--devices is 1 or more"),
-        (["pretrain", "--validation", "FOLDER", "--nodes", "0"], "--nodes is 1 or more"),
-        (["pretrain", "--validation", "FOLDER", "--steps", "0"], "--steps is 1 or more"),
-        (["pretrain", "--validation", "FOLDER", "--save-every", "0"], "--save-every is 1 or"),
+        (["pretrain", "--validation", "FOLDER", "--devices", "0"], "--devices: 0 is not"),
+        (["pretrain", "--validation", "FOLDER", "--nodes", "0"], "--nodes: 0 is not"),
+        (["pretrain", "--validation", "FOLDER", "--steps", "0"], "--steps: 0 is not"),
+        (["pretrain", "--validation", "FOLDER", "--save-every", "0"], "--save-every: 0 is not"),
         (["pretrain", "--validation", "FOLDER", "--threads", "-1"], "--threads is 0 or more"),
-        (["cluster", "--start", "w.safetensors"], "cluster starts from pretrain"),
+        (["cluster", "--start", "w.safetensors"], "unrecognized arguments: --start"),
+        (["cluster", "--steps", "5"], "unrecognized arguments: --steps"),
+        (["cluster", "-o", "out.safetensors"], "unrecognized arguments: -o"),
+        (["pretrain", "--validation", "FOLDER", "--start", "w"], "unrecognized arguments"),
+        (["export", "-o", "out.safetensors", "--config", "c"], "unrecognized arguments: --config"),
+        (["finetune", "--validation", "FOLDER", "--blend", "1"], "unrecognized arguments: --bl"),
         (["pretrain", "--validation", "FOLDER/0.png"], "neither a folder nor a whole tar"),
     ],
 )
@@ -333,9 +339,12 @@ def test_bad_use_is_one_line(
     config = [] if "--config" in given or given[0] in ("cluster", "export") else [
         "--config", str(_config(tmp_path / "c.toml"))
     ]  # fmt: skip
-    code = main(
-        ["train", *given, *config, "--data", str(folder), "--runs", str(tmp_path / "runs")]
-    )
+    common = ["--data", str(folder), "--runs", str(tmp_path / "runs")]
+    code: object
+    try:
+        code = main(["train", *given, *config, *common])
+    except SystemExit as ended:
+        code = ended.code
     error = capsys.readouterr().err.strip()
     assert code == 2
     assert message in error and error.count("\n") == 0
@@ -349,6 +358,27 @@ def test_a_codebook_too_small_to_cluster_is_refused_before_it_is_trained(
     arguments = ["--data", str(folder), "--validation", str(folder), "--config", str(config)]
     assert main(["train", "pretrain", *arguments, "--runs", str(tmp_path / "runs")]) == 2
     assert "codewords is 2048 or more" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("done", [0, 2])
+def test_phases_batches_are_checked_before_anything_is_trained(
+    done: int,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = _config(tmp_path / "c.toml", unquantized=0, batch=6)
+    phases = "[[phase]]\nfrom_step = 1\nbatch = 5\n[[phase]]\nfrom_step = 2\nbatch = 4\n"
+    config.write_text(config.read_text() + phases)
+    monkeypatch.setattr(Fabric, "world_size", property(lambda self: 3))
+    monkeypatch.setattr("compressai_vq.training.launch.steps_done", lambda folder: done)
+    arguments = ["--data", str(folder), "--validation", str(folder), "--config", str(config)]
+    assert main(["train", "pretrain", *arguments, "--runs", str(tmp_path / "runs")]) == 2
+    # A phase that is over no longer matters.
+    batch = 4 if done else 5
+    assert f"a batch of {batch} cannot be dealt out evenly" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 
