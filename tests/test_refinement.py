@@ -102,6 +102,23 @@ def test_bits_count(coding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sizes[0] > sizes[1] > sizes[2], sizes
 
 
+def test_bits_are_those_of_the_map_as_it_has_become(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec, picture = _shipped().codec(5), photograph(96, 112)
+    seen: list[Tensor] = []
+    expected_bits = VQGANCodec.expected_bits
+
+    def spy(self: VQGANCodec, indices: Tensor, coding: str | None = None) -> Tensor:
+        seen.append(indices.clone())
+        return expected_bits(self, indices, coding)
+
+    monkeypatch.setattr(VQGANCodec, "expected_bits", spy)
+    found = _refinement(9).indices(codec, picture)
+    first, second, third = seen
+    assert torch.equal(first, codec.encode(picture[None])[0])
+    assert not torch.equal(first, second) and not torch.equal(second, third)
+    assert third.ne(found).float().mean() < first.ne(found).float().mean()
+
+
 def test_bits_of_a_prior_that_is_not_there() -> None:
     codec = untrained_codec().weights.codec(5)
     with pytest.raises(CodecError, match="no index prior"):
