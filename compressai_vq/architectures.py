@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Self
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
 
 from torch import Tensor
 
 from .architecture_names import ARCHITECTURE_NAMES
 from .codec import VQGANCodec
+from .errors import CodecError
 from .networks import lite_tiled
 from .networks.grain import grain_channels
 from .networks.lite import LiteDecoder, LiteEncoder
@@ -39,9 +40,13 @@ class Mao2024VQGAN(VQGANCodec):
 
     @classmethod
     def sized_for(cls, state_dict: dict[str, Tensor]) -> Self:
-        """A model of the sizes that a state dict's tensors have, without their values."""
-        size, channels = state_dict["codebook.weight"].shape
-        return cls(size, channels, width=len(state_dict["encoder.net.conv_in.weight"]))
+        """A model of the sizes that a state dict's tensors have, without their values.
+
+        Raises:
+            CodecError: when the state dict is not one of this class.
+        """
+        size, channels = tensor_of(state_dict, "codebook.weight").shape
+        return cls(size, channels, width=len(tensor_of(state_dict, "encoder.net.conv_in.weight")))
 
 
 class Mao2024VQGANLite(VQGANCodec):
@@ -66,6 +71,16 @@ class Mao2024VQGANLite(VQGANCodec):
         decoder = LiteDecoder(latent_channels, grain_channels=grain_channels)
         super().__init__(encoder, decoder, codebook_size, latent_channels)
 
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """As :meth:`VQGANCodec.load_state_dict`; the decoder has grain afterwards if the saved one
+        had, for which ``strict`` must be left on.
+        """
+        if strict and "decoder.stem.weight" in state_dict and not grain_channels(state_dict):
+            self.decoder.grain = None
+        return super().load_state_dict(state_dict, strict, assign)
+
     def _latent_tiles(self, x: Tensor, shape: tuple[int, int]) -> Iterator[tuple[Region, Tensor]]:
         def part(region: Region) -> Tensor:
             # Rows and columns that the padding adds are cut off by the slices, and added anew.
@@ -83,9 +98,24 @@ class Mao2024VQGANLite(VQGANCodec):
 
     @classmethod
     def sized_for(cls, state_dict: dict[str, Tensor]) -> Self:
-        """A model of the sizes that a state dict's tensors have, without their values."""
-        size, channels = state_dict["codebook.weight"].shape
+        """A model of the sizes that a state dict's tensors have, without their values.
+
+        Raises:
+            CodecError: when the state dict is not one of this class.
+        """
+        tensor_of(state_dict, "encoder.stem.weight")
+        size, channels = tensor_of(state_dict, "codebook.weight").shape
         return cls(size, channels, grain_channels(state_dict))
+
+
+def tensor_of(state_dict: dict[str, Tensor], name: str) -> Tensor:
+    """A tensor by its name; CodecError, which says what may be the matter, without it."""
+    if name in state_dict:
+        return state_dict[name]
+    why = ""
+    if f"module.{name}" in state_dict:
+        why = ": DataParallel saved it; python -m compressai.utils.update_model mends its names"
+    raise CodecError(f"not weights of this architecture, which have {name}{why}")
 
 
 ARCHITECTURES: dict[str, type[VQGANCodec]] = dict(

@@ -11,6 +11,8 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from .networks.recording import recorded
+
 # Distances of at most this many (vector, codeword) pairs are held at once: 2 MiB of fp32.
 _PAIRS_AT_ONCE = 1 << 19
 
@@ -43,7 +45,7 @@ def nearest_codewords(latents: Tensor, codewords: Tensor) -> Tensor:
 
 def _first_least(distances: Tensor) -> Tensor:
     """As argmin(1), the first of several: on CPUs NumPy's, which has vector instructions."""
-    if distances.device.type == "cpu":
+    if distances.device.type == "cpu" and not recorded():
         return torch.from_numpy(distances.numpy().argmin(1))
     return distances.argmin(1)
 

@@ -87,8 +87,11 @@ class VQGANCodec(CompressionModel):
     ) -> Any:
         """As torch's; the coder's tables take the sizes that the saved ones have.
 
-        A lite decoder without grain takes that of trained weights too: what one of the zoo's own
-        models saved, another one loads, pretrained or not.
+        The index prior is no part of it and stays as it is. Where the codewords become others,
+        ``coding = "frequencies"`` may take fewer bytes.
+
+        Raises:
+            RuntimeError: as torch's, and when the coder's tables are not of this many codewords.
         """
         return nn.Module.load_state_dict(self, state_dict, strict=strict, assign=assign)
 
@@ -160,9 +163,13 @@ class VQGANCodec(CompressionModel):
         n, height, width = indices.shape
         if not self._in_tiles((height, width)):
             return self.image(self.codebook.lookup(indices)).clamp_(0, 1)
-        images = torch.empty((n, 3, STRIDE * height, STRIDE * width), device=indices.device)
+        images: Tensor | None = None
         for region, x in self._image_tiles(self.codebook.lookup(indices)):
-            images[(..., *region.slices(scale=STRIDE))] = unit_range(x).clamp_(0, 1)
+            part = unit_range(x).clamp_(0, 1)
+            if images is None:  # in the number format that it has in one piece
+                images = part.new_empty((n, 3, STRIDE * height, STRIDE * width))
+            images[(..., *region.slices(scale=STRIDE))] = part
+        assert images is not None
         return images
 
     @torch.no_grad()
@@ -252,8 +259,8 @@ class VQGANCodec(CompressionModel):
             CodecError: when a string is not one that :meth:`write` gives for this shape.
         """
         # Of any picture's map each position has at least one pixel.
-        if not strings or min(shape) < 1 or math.prod(shape) > self.max_pixels:
-            raise CodecError(f"no strings, or an index map of {shape[0]}x{shape[1]}")
+        if not strings or len(shape) != 2 or min(shape) < 1 or math.prod(shape) > self.max_pixels:
+            raise CodecError(f"no strings, or an index map of {'x'.join(map(str, shape))}")
         shape = (shape[0], shape[1])
         device = self.codebook.weight.device
         if self._asked(coding) == FREQUENCIES:

@@ -175,8 +175,11 @@ class _Run:
                 # In fp16 squared errors of 8-bit values would have no room.
                 return self._compute_metrics(original.float(), decoded.float(), max_val)
 
-            with mock.patch.object(tool, "compute_metrics", keep):
-                row = function(model, x, vbr_stage, vbr_scale)
+            try:
+                with mock.patch.object(tool, "compute_metrics", keep):
+                    row = function(model, x, vbr_stage, vbr_scale)
+            except ValueError as error:  # tables that were never made, for one
+                raise CodecError(f"{self._path}: cannot be coded: {error}") from error
             row = {**row, **self._perceptual(*pictures)}
             with contextlib.suppress(CodecError):  # no cache: only going on is not to be had
                 self.finished.add(name, row)
@@ -251,15 +254,18 @@ def _one_line(load: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
     """The tool's loaders raise whatever a file or a number that is no good leads to."""
 
     def loading(*arguments: Any) -> nn.Module:
+        of = arguments[-1]
+        quality = isinstance(of, int)  # of a pretrained model; else it is a checkpoint's path
         try:
             return load(*arguments)
-        except (CodecError, OSError):
+        except OSError:
             raise
         except Exception as error:
+            if quality and isinstance(error, CodecError):
+                raise
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise CodecError(
-                f"cannot load {arguments[0]} from {arguments[-1]}: {reason}"
-            ) from error
+            source = f"at quality {of}" if quality else f"from {of}"
+            raise CodecError(f"cannot load {arguments[0]} {source}: {reason}") from error
 
     return loading
 

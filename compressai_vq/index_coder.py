@@ -71,7 +71,8 @@ class IndexCoder(EntropyModel):
 
     def loss(self) -> Tensor:
         """Bits per index if the indices seen lately were coded with these frequencies."""
-        return -(self.usage * self._log2_probabilities()).sum()
+        # A copy: seeing more indices, before the backward pass, must not change this.
+        return -(self.usage.clone() * self._log2_probabilities()).sum()
 
     def update(self, force: bool = False) -> bool:
         """Rebuild the CDFs from the frequencies; returns whether anything was done."""
@@ -124,7 +125,7 @@ class IndexCoder(EntropyModel):
         Returns:
             fp32 of the same shape, in (0, 1].
         """
-        if self.training:
+        if self.training and indices.numel():
             with torch.no_grad():
                 seen = torch.bincount(indices.flatten(), minlength=self.size).float()
                 self.usage.lerp_((seen / seen.sum()).to(self.usage), 0.05)
@@ -217,7 +218,9 @@ class IndexCoder(EntropyModel):
         # Decoding never fails by itself; but only the stream that was written comes out of
         # encoding its own result again.
         if max(indices) >= self.size or self._encode(indices, tables) != string:
-            raise CodecError("index stream is damaged or was written with other frequencies")
+            raise CodecError(
+                "index stream is damaged, or was written with other frequencies or by a prior"
+            )
         return indices
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
@@ -230,10 +233,42 @@ class IndexCoder(EntropyModel):
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # The CDFs' shapes follow from the frequencies: take those of the saved ones.
-        for name in TABLES:
-            saved = state_dict.get(prefix + name)
-            if saved is not None:
-                current = getattr(self, name)
-                setattr(self, name, current.new_empty(saved.shape))
+        # The CDFs' shapes follow from the frequencies: take those of the saved ones, but of no
+        # others, by which the coder would end the process.
+        saved = {name: state_dict.get(prefix + name) for name in TABLES}
+        if self._could_be_tables(*saved.values()):
+            for name, table in saved.items():
+                if table is not None:
+                    setattr(self, name, getattr(self, name).new_empty(table.shape))
+        else:
+            messages: list[str] = args[-1]
+            messages.append(
+                f"{prefix}{TABLES[0]} and its like are no tables of {self.size} indices"
+            )
+            mine = {prefix + name: getattr(self, name) for name in TABLES}
+            state_dict = {**state_dict, **mine}
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _could_be_tables(
+        self, cdfs: Tensor | None, lengths: Tensor | None, offsets: Tensor | None
+    ) -> bool:
+        """Whether they are such as :meth:`update` makes, all empty, or left out."""
+        if cdfs is None or lengths is None or offsets is None:
+            return cdfs is lengths is offsets
+        if any(table.is_meta for table in (cdfs, lengths, offsets)):
+            return True
+        if not any(table.numel() for table in (cdfs, lengths, offsets)):
+            return True
+        low = 1 << self.low_bits
+        expected = [-(-self.size // low)] + ([low] * -(-self.size // low) if self.low_bits else [])
+        rows = len(expected)
+        if cdfs.shape != (rows, 2 + max(expected)) or lengths.tolist() != [
+            n + 2 for n in expected
+        ]:
+            return False
+        ends = torch.tensor([0, 1 << PRECISION, 1 << PRECISION])
+        return offsets.tolist() == [0] * rows and all(
+            torch.equal(cdf[[0, n, n + 1]].long().cpu(), ends)
+            and bool(cdf[: n + 1].diff().gt(0).all())
+            for cdf, n in zip(cdfs, expected, strict=True)
+        )

@@ -6,10 +6,13 @@ import contextlib
 import operator
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from .architectures import ARCHITECTURES
 from .codec import VQGANCodec
 from .codings import FREQUENCIES
 from .errors import CodecError
+from .networks.grain import CHANNELS
 from .rates import LADDER
 
 if TYPE_CHECKING:
@@ -28,6 +31,19 @@ def _load(
     quality = _checked(quality, len(LADDER))
     if metric not in ("mse", "ms-ssim", "lpips"):
         raise ValueError(f'Invalid metric "{metric}"')
+    # Whatever the caller computes with: a model made in inference mode could not be trained.
+    with torch.inference_mode(False):
+        return _made(architecture, quality, pretrained, progress, coding, **kwargs)
+
+
+def _made(
+    architecture: str,
+    quality: int,
+    pretrained: bool,
+    progress: bool,
+    coding: str | None,
+    **kwargs: Any,
+) -> VQGANCodec:
     if pretrained:
         if kwargs:
             raise TypeError(f"pretrained weights fix {', '.join(kwargs)}")
@@ -94,6 +110,9 @@ def mao2024_vqgan_lite(
         ValueError: for another quality, metric or coding.
         CodecError: for ``coding="prior"`` when there is no prior.
     """
+    if not pretrained:
+        # As pretrained ones: optimizers and checkpoints of either serve the other.
+        kwargs = {"grain_channels": CHANNELS, **kwargs}
     return _load("mao2024-vqgan-lite", quality, metric, pretrained, progress, coding, **kwargs)
 
 

@@ -260,6 +260,31 @@ def test_other_number_formats(dtype: torch.dtype) -> None:
     assert cast(images(33, 17))["x_hat"].isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_the_number_format_is_that_of_small_images(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = new_codec("mao2024-vqgan-lite").to(dtype)
+    indices = codec.encode(images(40, 70)[:1])
+    whole = codec.decode(indices)
+    monkeypatch.setattr(Mao2024VQGANLite, "whole_positions", 2)
+    assert codec.decode(indices).dtype == whole.dtype
+
+
+@architectures
+def test_weights_of_something_else_are_told_what_is_missing(name: str) -> None:
+    state = shared_codec(name).state_dict()
+    kind = type(shared_codec(name))
+    other = shared_codec(next(n for n in NAMES if n != name)).state_dict()
+    for wrong, words in (
+        ({}, "which have "),
+        (other, r"which have encoder\.\S+$"),
+        ({f"module.{k}": v for k, v in state.items()}, "DataParallel saved it.*update_model"),
+    ):
+        with pytest.raises(CodecError, match=words):
+            kind.from_state_dict(wrong)
+
+
 def test_damaged_strings() -> None:
     codec = shared_codec("mao2024-vqgan-lite")
     written = codec.compress(images(32, 48))
@@ -289,6 +314,11 @@ def test_replicas_of_data_parallel_work() -> None:
 def test_nothing_to_decompress() -> None:
     codec = Mao2024VQGANLite(8).eval()
     codec.update()
-    for strings, shape in (([[]], (1, 1)), ([[bytes(8)]], (0, 4))):
+    nothing: tuple[tuple[Any, Any], ...] = (
+        ([[]], (1, 1)),
+        ([[bytes(8)]], (0, 4)),
+        ([[bytes(8)]], (1, 4, 1)),
+    )
+    for strings, shape in nothing:
         with pytest.raises(CodecError, match="no strings"):
             codec.decompress(strings, shape)

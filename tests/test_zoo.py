@@ -58,6 +58,35 @@ def test_weights_of_a_pretrained_model_load_into_the_zoos_own(flower: Tensor) ->
     assert outer["net"].decoder.grain is not None  # type: ignore[union-attr]
 
 
+def test_a_model_has_the_same_parameters_pretrained_or_not() -> None:
+    fresh, trained = (zoo.mao2024_vqgan_lite(5, pretrained=known) for known in (False, True))
+    names = [name for name, _ in fresh.named_parameters()]
+    assert names == [name for name, _ in trained.named_parameters()]
+    trained.load_state_dict(fresh.state_dict())
+    assert torch.equal(trained.codebook.weight, fresh.codebook.weight)
+
+
+def test_weights_without_grain_load_as_well() -> None:
+    plain = zoo.mao2024_vqgan_lite(5, grain_channels=0)
+    model = zoo.mao2024_vqgan_lite(5)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        model.load_state_dict({})
+    assert model.decoder.grain is not None
+    model.load_state_dict(plain.state_dict())
+    assert model.decoder.grain is None
+    more = zoo.mao2024_vqgan_lite(5, grain_channels=3)
+    model = zoo.mao2024_vqgan_lite(5)
+    model.load_state_dict(more.state_dict())
+    assert len(model.decoder.grain.field) == 3
+
+
+@torch.inference_mode()
+def test_models_made_in_inference_mode_can_be_trained() -> None:
+    model = zoo.mao2024_vqgan_lite(5)
+    with torch.inference_mode(False):
+        model.train()(torch.rand(1, 3, 32, 32))["x_hat"].mean().backward()
+
+
 def test_other_metrics_are_refused() -> None:
     with pytest.raises(ValueError, match="Invalid metric"):
         zoo.mao2024_vqgan(1, metric="niqe")

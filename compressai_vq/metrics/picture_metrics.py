@@ -29,6 +29,7 @@ from ..errors import CodecError
 from ..networks import winograd
 from ..networks.frozen_convolution import freeze_convolutions
 from ..networks.memory_layout import channels_last
+from ..pixel_range import check_picture
 from .lpips import load_lpips
 
 NAMES = ("lpips", "lpips-vgg", "dists")
@@ -69,7 +70,11 @@ class PictureMetrics:
 
         Args:
             original: uint8 (3, H, W).
+
+        Raises:
+            CodecError: when it is no such picture.
         """
+        check_picture(original)
         return Comparison(self._nets, original)
 
 
@@ -95,8 +100,9 @@ class Comparison:
             metric (31 pixels are needed for ``lpips``, 16 for ``lpips-vgg``).
 
         Raises:
-            CodecError: when the sizes differ.
+            CodecError: when it is no such picture, or the sizes differ.
         """
+        check_picture(decoded)
         if decoded.shape != self._shape:
             sizes = " and ".join(f"{s[-1]}x{s[-2]}" for s in (self._shape, decoded.shape))
             raise CodecError(f"pictures of different sizes cannot be compared: {sizes}")
@@ -156,7 +162,7 @@ class _DISTSAgainst:
             texture = (2 * a.mean * b.mean + _C1) / (a.mean**2 + b.mean**2 + _C1)
             structure = (2 * covariance + _C2) / (a.variance + b.variance + _C2)
             similarity += (alpha * texture + beta * structure).sum().item()
-        return 1 - similarity
+        return max(1 - similarity, 0.0)  # which rounding may lead below
 
     def _statistics(self, picture: Tensor) -> Iterator[_Statistics]:
         net = self._net

@@ -17,6 +17,9 @@ from torch import Tensor
 PERIOD = 64
 """Side of the field in positions of 16 pixels: far beyond what looks regular."""
 
+CHANNELS = 8
+"""G of the shipped weights, and of the zoo's models before training."""
+
 Corner = tuple[int, int]
 """Row and column, in the whole map, of what lies at the top left."""
 

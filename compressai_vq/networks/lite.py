@@ -179,9 +179,9 @@ class LiteDecoder(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Tensor], prefix: str, *arguments: Any
     ) -> None:
-        """As torch's; a decoder that is made without grain takes that of trained weights."""
+        """As torch's; grain is as in what was saved, if there was any."""
         channels = grain_channels(state_dict, prefix)
-        if self.grain is None and channels:
+        if channels and (self.grain is None or len(self.grain.field) != channels):
             self.grain = Grain(channels, self.stem.weight.shape[0]).to(self.head.weight)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 

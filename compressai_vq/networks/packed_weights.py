@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .recording import recorded
+
 _ONES = [1, 1]
 _GEOMETRY = (_ONES, _ONES, _ONES, 1)  # padding, stride, dilation, groups
 _NOTHING: tuple[str, list[float], str] = ("none", [], "")  # is done with the sums in passing
@@ -22,9 +24,8 @@ def serves(x: Tensor, weight: Tensor) -> bool:
     """Whether a 3x3 convolution of ``x`` can go by a packed weight: bf16, and nothing learned."""
     if torch.is_grad_enabled() or not x.dtype == weight.dtype == torch.bfloat16:
         return False
-    return (
-        x.device.type == weight.device.type == "cpu" and not weight.requires_grad and available()
-    )
+    on_cpu = x.device.type == weight.device.type == "cpu"
+    return on_cpu and not weight.requires_grad and available() and not recorded()
 
 
 def state_of(weight: Tensor) -> tuple[int, int]:

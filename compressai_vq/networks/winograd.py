@@ -30,6 +30,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .recording import recorded
+
 ERROR = 3e-4
 """Bound on the difference to the exact convolution, in units of what results would have as
 their root mean square if weights and inputs were independent: the root of the sum of squares of
@@ -68,6 +70,8 @@ def pays(weight: Tensor, height: int, width: int) -> bool:
         and positions >= _MIN_POSITIONS
         # Narrow strips fill less than half of their tiles.
         and _TILE**2 * _tiles(height, width) <= 2 * positions
+        and not recorded()
+        and torch._C._get_nnpack_enabled()
         and available()
         # The library keeps the number of threads that it began with.
         and torch.get_num_threads() <= 2 * _threads()

@@ -143,7 +143,9 @@ class PriorCoder:
         # Decoding never fails by itself; but only the stream that was written comes out of
         # encoding its own result again.
         if _write(torch.cat(intervals, 1)) != string:
-            raise CodecError("index stream is damaged or was written with another prior")
+            raise CodecError(
+                "index stream is damaged, or was written with another prior or by frequencies"
+            )
         return known.view(height, width).cpu()
 
     def _size(self, rate: int) -> int:

@@ -14,12 +14,15 @@ from compressai.ops import quantize_ste
 from torch import Tensor
 
 from compressai_vq.errors import CodecError
+from compressai_vq.pixel_range import check_images, check_unit_range
 
 from .hyperprior import HYPER_CHANNELS, HyperDensity, Hyperprior
 from .networks import LATENT_CHANNELS, RESIDUAL_BLOCKS, WIDTHS, HiFiCEncoder, HiFiCGenerator
 
 _STRIDE = 16  # pixels a latent
 _HYPER_STRIDE = 4  # latents a hyper-latent
+_LEAST_LIKELIHOOD = 1e-9  # CompressAI's bound
+_FEWEST_BYTES = 4  # the coder's state
 _LEAST_LATENTS = 8  # a side: the hyperprior's reflection needs 3 after its first halving
 
 
@@ -116,8 +119,14 @@ class HiFiC(CompressionModel):
 
         The picture is padded at the right and bottom to multiples of 16 and at least 32, then
         the latent to multiples of 4 and at least 8, by reflection where there is enough to
-        reflect, else by repeating the edge.
+        reflect, else by repeating the edge. 8-bit pictures are taken, too.
+
+        Raises:
+            CodecError: when it is no batch of pictures.
         """
+        check_images(x)
+        if not x.is_floating_point():
+            x = x.to(self.entropy_bottleneck.quantiles) / 255
         x = _pad(x, _STRIDE, 2 * _STRIDE)
         y = self.encoder(2 * x - 1 if self.signed else x)
         return _pad(y, _HYPER_STRIDE, _LEAST_LATENTS)
@@ -132,8 +141,10 @@ class HiFiC(CompressionModel):
         z_hat, z_likelihoods = self.entropy_bottleneck(self.hyperprior.analysis_net(y))
         means = self.hyperprior.synthesis_mu(z_hat)
         scales = self.hyperprior.synthesis_std(z_hat)
-        _, y_likelihoods = self.gaussian_conditional(y, scales, means)
+        # Half precision has no numbers for what is improbable.
+        _, y_likelihoods = self.gaussian_conditional(y.float(), scales.float(), means.float())
         y_hat = quantize_ste(y - means) + means
+        z_likelihoods = z_likelihoods.float().clamp_min(_LEAST_LIKELIHOOD)
         return Coded(y_hat, {"y": y_likelihoods, "z": z_likelihoods})
 
     # -- CompressAI's contract -----------------------------------------------------------
@@ -150,7 +161,13 @@ class HiFiC(CompressionModel):
 
     @torch.no_grad()
     def compress(self, x: Tensor) -> dict[str, Any]:
-        """Pictures (N, 3, H, W) in [0, 1] to ``strings`` [y's N, z's N] and z's ``shape``."""
+        """Pictures (N, 3, H, W) in [0, 1] to ``strings`` [y's N, z's N] and z's ``shape``.
+
+        Raises:
+            CodecError: when it is no batch of pictures, or one of floats far from [0, 1].
+        """
+        check_images(x)
+        check_unit_range(x)
         y = self.analyze(x)
         z = self.hyperprior.analysis_net(y)
         shape = (z.shape[2], z.shape[3])
@@ -164,10 +181,13 @@ class HiFiC(CompressionModel):
         """What :meth:`compress` gave, to ``x_hat`` (N, 3, 64 h, 64 w) in [0, 1].
 
         Raises:
-            CodecError: when there are not two lists of as many strings.
+            CodecError: when there are not two lists of as many strings, of 4 bytes or more.
         """
         if len(strings) != 2 or len(strings[0]) != len(strings[1]) or not strings[0]:
             raise CodecError("expected two lists of as many strings: of latents, hyper-latents")
+        # Of fewer the coder would read what lies behind them.
+        if min(len(string) for of_one in strings for string in of_one) < _FEWEST_BYTES:
+            raise CodecError("a string of latents or hyper-latents is damaged: it is too short")
         means, indexes = self._conditions(strings[1], shape)
         y_hat = self.gaussian_conditional.decompress(strings[0], indexes, means=means)
         return {"x_hat": self.synthesize(y_hat).clamp_(0, 1)}

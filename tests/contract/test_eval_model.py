@@ -12,7 +12,7 @@ import compressai.zoo
 import pytest
 import torch
 
-from compressai_vq import eval_model
+from compressai_vq import eval_model, zoo
 from compressai_vq.cache import cache_dir
 from compressai_vq.errors import CodecError
 from compressai_vq.metrics.picture_metrics import PictureMetrics
@@ -288,6 +288,11 @@ def test_bad_input(run: Run, photographs: Path, factorized: Path, tmp_path: Path
     (tmp_path / "folder" / "c.png").mkdir(parents=True)
     variable = ("-a", "bmshj2018-hyperprior-vbr", "--no-perceptual")
     photos = photographs / "test"
+    state = zoo.mao2024_vqgan_lite(5).state_dict()
+    parallel = {f"module.{name}": value for name, value in state.items()}
+    for name, saved in (("untrained", state), ("parallel", parallel)):
+        torch.save({"state_dict": saved}, tmp_path / f"{name}.pth.tar")
+    (no_tables, prefixed) = (tmp_path / f"{name}.pth.tar" for name in ("untrained", "parallel"))
     cases: list[tuple[tuple[object, ...], str]] = [
         ((), "pretrained or checkpoint"),
         (("pretrained", tmp_path / "empty", *ours), "empty: no files that end in"),
@@ -298,12 +303,14 @@ def test_bad_input(run: Run, photographs: Path, factorized: Path, tmp_path: Path
         (("pretrained", photos, *variable, "--vbr_quantstep", "1,0"), "takes steps above 0"),
         (("checkpoint", photos, *variable, "-p", factorized, factorized), "one checkpoint"),
         (("pretrained", photos, *ours, "-q", "1,x"), "-q takes numbers"),
-        (("pretrained", photos, *ours, "-q", "12"), "from 12"),
+        (("pretrained", photos, *ours, "-q", "12"), "at quality 12: Invalid quality"),
         (("pretrained", photos, *ours, "-q", ""), "-q takes numbers such as 1,5,9, not ''"),
         (("pretrained", photos, *ours, "-q", ","), "-q takes numbers"),
         (("pretrained", photos, *ours, "--per-image"), "needs a folder"),
         (("checkpoint", photos, *ours, "-p", factorized), "cannot load mao2024-vqgan-lite from"),
         (("checkpoint", photos, *ours, "-p", tmp_path / "no.pth"), "no.pth"),
+        (("checkpoint", photos, *ours, "-p", no_tables, "--no-update"), "Run update() first"),
+        (("checkpoint", photos, *ours, "-p", prefixed), "DataParallel saved it"),
     ]
     for arguments, words in cases:
         result = run(*arguments)

@@ -114,6 +114,19 @@ def test_other_sizes_are_refused(counted: CountedNet) -> None:
 
 
 @pytest.mark.parametrize(
+    "other",
+    [photograph(40, 40).float() / 255, photograph(40, 40)[None], photograph(40, 40)[:1]],
+    ids=["floats", "batch", "grey"],
+)
+def test_what_is_no_picture_is_refused(counted: CountedNet, other: Tensor) -> None:
+    metrics = PictureMetrics(["lpips"])
+    with pytest.raises(CodecError, match=r"a picture must be uint8 \(3, H, W\)"):
+        metrics.against(other)
+    with pytest.raises(CodecError, match=r"a picture must be uint8 \(3, H, W\)"):
+        metrics.against(photograph(40, 40))(other)
+
+
+@pytest.mark.parametrize(
     ("names", "words"), [(["ssim"], "no metric 'ssim'"), (["lpips", "psnr"], "'psnr'")]
 )
 def test_unknown_names(counted: CountedNet, names: list[str], words: str) -> None:

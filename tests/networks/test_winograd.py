@@ -129,6 +129,8 @@ def test_layer_uses_it_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not uses(layer(32, 32).double(), x.double())
     assert not uses(layer(32, 32), x[..., :8, :8])
     assert not uses(layer(32, 32), torch.randn(1, 32, 2, 1000))
+    with torch.backends.nnpack.flags(enabled=False):
+        assert not uses(layer(32, 32))
     monkeypatch.setattr(winograd, "_start", lambda: 0)
     assert not uses(layer(32, 32))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import zipfile
 from pathlib import Path
@@ -261,6 +262,30 @@ def test_original_names_are_told_to_be_imported() -> None:
 def test_other_numbers_of_strings_are_refused(codec: HiFiC, strings: list[list[bytes]]) -> None:
     with pytest.raises(CodecError, match="two lists"):
         codec.decompress(strings, (2, 2))
+
+
+@pytest.mark.parametrize("strings", [[[b""], [bytes(4)]], [[bytes(4)], [bytes(3)]]])
+def test_strings_without_the_coders_state_are_refused(
+    codec: HiFiC, strings: list[list[bytes]]
+) -> None:
+    with pytest.raises(CodecError, match="too short"):
+        codec.decompress(strings, (2, 2))
+
+
+def test_what_is_no_batch_of_pictures_is_refused(codec: HiFiC, pictures: Tensor) -> None:
+    for wrong, words in ((pictures[0], r"must be \(N, 3, H, W\)"), (255 * pictures, "in .0, 1.")):
+        with pytest.raises(CodecError, match=words):
+            codec.compress(wrong)
+    with pytest.raises(CodecError, match=r"must be \(N, 3, H, W\)"):
+        codec(pictures[0])
+    eight_bit = (pictures * 255).round().byte()
+    assert codec.compress(eight_bit) == codec.compress(eight_bit.float() / 255)
+
+
+def test_likelihoods_are_float32_in_any_number_format(codec: HiFiC, pictures: Tensor) -> None:
+    likelihoods = copy.deepcopy(codec).half()(pictures.half())["likelihoods"]
+    for values in likelihoods.values():
+        assert values.dtype == torch.float32 and values.log2().isfinite().all()
 
 
 def test_zoo_entry() -> None:
