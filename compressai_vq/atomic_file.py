@@ -102,11 +102,23 @@ def write_once(path: Path, data: bytes, mark: str) -> bool:
     """
     try:
         with _beside(path, data, mark) as temporary:
-            os.link(temporary, path)  # unlike a rename, it does not replace
-    except FileExistsError:
-        return False
+            return _publish(temporary, path)
     except OSError as error:
         raise CodecError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _publish(temporary: Path, path: Path) -> bool:
+    """Give a whole file its name; False where another file has it."""
+    try:
+        os.link(temporary, path)  # unlike a rename, it does not replace
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links: first an empty file takes the name
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
+            return False
+        os.replace(temporary, path)
     return True
 
 

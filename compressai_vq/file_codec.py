@@ -13,7 +13,7 @@ from torch import Tensor
 from .architectures import ARCHITECTURES
 from .codec import VQGANCodec
 from .codings import FREQUENCIES, PRIOR, check_coding
-from .container import Container
+from .container import MAX_SIDE, Container
 from .errors import CodecError
 from .ladder_weights import LadderWeights
 from .pixel_range import check_picture
@@ -215,6 +215,8 @@ class FileCodec:
         return self.weights.image_fingerprint[:2]
 
     def _check_size(self, width: int, height: int) -> None:
+        if max(width, height) > MAX_SIDE:
+            raise CodecError(f"{width}x{height} pixels: a side has at most {MAX_SIDE}")
         if width * height > self.max_pixels:
             raise CodecError(
                 f"{width}x{height} pixels are more than {self.weights.architecture}'s limit "

@@ -11,7 +11,7 @@ import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, UnidentifiedImageError
 
@@ -27,8 +27,16 @@ if TYPE_CHECKING:
 WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 """Endings of image files that :func:`write_picture` writes."""
 
-ENDINGS = (*WRITABLE, ".pgm", ".gif", ".tga", ".jp2", ".avif")
+ENDINGS = (*WRITABLE, ".jpe", ".jfif", ".pbm", ".pgm", ".pnm", ".gif", ".tga", ".jp2", ".avif")
 """Names that are taken for images when a folder is given."""
+
+_LONGEST_SIDES = {"JPEG": 65500, "WEBP": 16383}
+
+# Of what was painted from a few hundred bytes nothing more shall be lost.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+}
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "TGA", "JPEG2000", "AVIF")
 # Not every one that Pillow has: for EPS it would start another program.
@@ -39,6 +47,7 @@ def read_picture(
     max_pixels: int,
     admit: Callable[[int], object] | None = None,
     contents: bytes | None = None,
+    to_srgb: bool = False,
 ) -> Tensor:
     """An image file as 8-bit RGB, turned upright.
 
@@ -51,6 +60,8 @@ def read_picture(
         admit: called with the number of pixels before they are decoded; it may wait until
             there is room for them.
         contents: of a file that is in memory; ``path`` then only names it in messages.
+        to_srgb: whether an image's colour profile is applied, for pictures that will be looked at;
+            else pixels are as they are stored, as metrics are published of.
 
     Returns:
         uint8 (3, H, W).
@@ -72,7 +83,7 @@ def read_picture(
                     raise CodecError(_too_large(path, image.width, image.height, max_pixels))
                 if admit is not None:
                     admit(image.width * image.height)
-                return upright_rgb(image, path)
+                return upright_rgb(image, path, to_srgb)
     except CodecError:
         raise
     except Image.DecompressionBombError:
@@ -104,18 +115,38 @@ def write_picture(path: Path | str, picture: Tensor) -> None:
     write_atomically(Path(path), image_file(Path(path), picture))
 
 
+def check_writable(path: Path, width: int, height: int) -> None:
+    """Make sure, before a picture is decoded, that a file can hold it.
+
+    Raises:
+        CodecError: for an unknown ending, and sizes that the format does not have.
+    """
+    if path.suffix and path.suffix.lower() not in WRITABLE:
+        raise CodecError(f"{path}: cannot write {path.suffix}; known: {', '.join(WRITABLE)}")
+    longest = _LONGEST_SIDES.get(_format_of(path))
+    if longest is not None and max(width, height) > longest:
+        raise CodecError(
+            f"{path}: cannot be written as {path.suffix}: {width}x{height} pixels, and a side has "
+            f"at most {longest}; .png has no such limit"
+        )
+
+
+def _format_of(path: Path) -> str:
+    return Image.registered_extensions().get(path.suffix.lower(), "PNG")
+
+
 def image_file(path: Path, picture: Tensor) -> bytes:
-    """What :func:`write_picture` writes.
+    """What :func:`write_picture` writes: without loss, or as JPEG at quality 95.
 
     Raises:
         CodecError: for an unknown ending, and pictures that the format cannot hold.
     """
+    check_writable(path, picture.shape[2], picture.shape[1])
     image = Image.fromarray(picture.permute(1, 2, 0).cpu().numpy())
-    if path.suffix and path.suffix.lower() not in WRITABLE:
-        raise CodecError(f"{path}: cannot write {path.suffix}; known: {', '.join(WRITABLE)}")
     buffer = io.BytesIO()
+    name = _format_of(path)
     try:
-        image.save(buffer, Image.registered_extensions().get(path.suffix.lower(), "PNG"))
+        image.save(buffer, name, **_OPTIONS.get(name, {}))
     except Exception as error:  # formats have limits of their own, and each its own error
         raise CodecError(f"{path}: cannot be written as {path.suffix}: {error}") from None
     return buffer.getvalue()

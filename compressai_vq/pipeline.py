@@ -75,8 +75,8 @@ def in_order(
     """Do the work on all items and give what became of them, in their order.
 
     With one worker all is done in the calling thread.  With more, torch's threads are shared
-    out among them.  Close the generator to stop: what has begun is finished, nothing else is
-    started, and by then no worker runs any more.
+    out among them.  Close the generator to stop: what has begun is finished, or ends where it
+    looks by :func:`end_if_stopped`, nothing else is started, and by then no worker runs any more.
 
     Args:
         work: called with one item; by several threads at once.
@@ -85,7 +85,10 @@ def in_order(
         expected: errors that end an item and are handed over; all others end the work.
     """
 
+    stopped = threading.Event()
+
     def do(item: Item) -> Outcome[Item, Result]:
+        _here.stopped = stopped
         with _kept_warnings() as kept:
             try:
                 return Outcome(item, work(item), warnings=kept)
@@ -113,8 +116,27 @@ def in_order(
                     waiting.append(pool.submit(do, item))
                 yield outcome
         finally:
+            stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
             torch.set_num_threads(before)
+
+
+class Stopped(Exception):
+    """Ends what a worker does whose result nobody waits for."""
+
+
+_here = threading.local()
+
+
+def end_if_stopped() -> None:
+    """To be called now and then by work that takes long.
+
+    Raises:
+        Stopped: in a worker of :func:`in_order` that was closed.
+    """
+    stopped: threading.Event | None = getattr(_here, "stopped", None)
+    if stopped is not None and stopped.is_set():
+        raise Stopped
 
 
 class PixelAllowance:

@@ -23,6 +23,7 @@ Here shares are annealed without noise.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -98,6 +99,7 @@ class Refinement:
             four can make pictures of few codewords worse.
         device: where the metrics' networks run: the codecs' own.
         allow_download: whether a backbone may be fetched when the cache has none.
+        each_step: called before each step; what it raises ends a refinement.
 
     Raises:
         CodecError: for negative steps, when a backbone cannot be had, and when DISTS's
@@ -110,12 +112,14 @@ class Refinement:
         steps: int = STEPS,
         device: str | torch.device = "cpu",
         allow_download: bool = True,
+        each_step: Callable[[], None] | None = None,
     ) -> None:
         if steps < 0:
             raise CodecError(f"{steps} steps of refinement: 0 or more are needed")
         from .metrics.picture_metrics import load_metric  # slow to import
 
         self.steps = steps
+        self._each_step = each_step
         self._nets: dict[str, Any] = {}
         names = ["lpips"] if steps else []
         names += ["lpips-vgg", "dists"] if steps >= _VGG_EVERY else []
@@ -186,6 +190,8 @@ class Refinement:
         per_bit = _BIT * len(weight) ** -_CHEAPER
         positions = inner.height * inner.width
         for step in range(self.steps):
+            if self._each_step is not None:
+                self._each_step()
             if step % _BITS_EVERY == 0:
                 map_of_part[inside] = logits.detach().argmax(-1)
                 bits = codec.expected_bits(map_of_part, coding)[inside]

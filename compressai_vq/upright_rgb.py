@@ -1,19 +1,22 @@
 """Pixels of any kind that Pillow reads, to 8-bit RGB, turned upright.
 
 Grey, palette, CMYK and 16-bit pixels are converted, some rows at a time; what is transparent is
-laid on white; the Exif orientation is applied.
+laid on white; the Exif orientation is applied, and where it is asked for a colour profile.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 from PIL import Image, ImageOps
 from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
+from .colour_profile import srgb_of
 from .errors import CodecError
 
 if TYPE_CHECKING:
@@ -22,34 +25,66 @@ if TYPE_CHECKING:
 _PIXELS_AT_ONCE = 1 << 20
 
 
-def upright_rgb(image: ImageFile, path: Path) -> Tensor:
+def upright_rgb(image: ImageFile, path: Path, to_srgb: bool = False) -> Tensor:
     """The pixels of a picture that was opened, with a warning where something is transparent.
 
     Args:
         image: as ``Image.open`` gives it, not loaded yet; it is changed.
         path: names it in messages.
+        to_srgb: whether a colour profile is applied; else pixels stay as they are stored.
 
     Returns:
         uint8 (3, H, W).
 
     Raises:
-        CodecError: for floating-point pixels.
+        CodecError: for floating-point pixels, and grey beyond 16 bits.
         Exception: of many kinds, from Pillow, for damaged files.
     """
     if image.mode == "F":
         raise CodecError(f"{path}: floating-point pixels have no known range; save as 8 bit")
     _mend_transparency(image)
-    _turn_upright(image)
-    if image.has_transparency_data:
+    _turn_upright(image, path)
+    if image.mode == "I" and not _is_16_bit(image):
+        raise CodecError(f"{path}: grey beyond 16 bits has no known range; save as 8 or 16 bit")
+    deep = _deep_grey(image)
+    if _is_transparent(image):
         warnings.warn(f"{path}: transparency is laid on white", stacklevel=3)
+    convert = srgb_of(image, path) if to_srgb else None
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     rows = max(1, _PIXELS_AT_ONCE // image.width)
     for top in range(0, image.height, rows):
         bottom = min(top + rows, image.height)
-        pixels[top:bottom] = np.asarray(_to_rgb(image.crop((0, top, image.width, bottom))))
+        part = image.crop((0, top, image.width, bottom))
+        pixels[top:bottom] = np.asarray(_to_rgb(part, deep, convert))
     import torch
 
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+class _DeepGrey(NamedTuple):
+    """How grey of more than 8 bits is stored."""
+
+    most: int = 65535
+    white_is_zero: bool = False
+
+
+def _deep_grey(image: ImageFile) -> _DeepGrey:
+    # Pillow leaves TIFF's grey of more than 8 bits as it is stored.
+    if not isinstance(image, TiffImageFile) or not image.mode.startswith("I"):
+        return _DeepGrey()
+    bits = min(image.tag_v2.get(BITSPERSAMPLE, (16,))[0], 16)
+    return _DeepGrey((1 << bits) - 1, image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0)
+
+
+def _is_16_bit(image: Image.Image) -> bool:
+    least, most = cast("tuple[int, int]", image.getextrema())
+    return least >= 0 and most <= 65535
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    if image.getbands()[-1] == "A":
+        return image.getchannel("A").getextrema()[0] != 255
+    return image.has_transparency_data
 
 
 def _mend_transparency(image: ImageFile) -> None:
@@ -67,24 +102,35 @@ def _mend_transparency(image: ImageFile) -> None:
         image.info["transparency"] = tuple(level >> 8 for level in clear)
 
 
-def _turn_upright(image: Image.Image) -> None:
+def _turn_upright(image: Image.Image, path: Path) -> None:
     image.load()
-    image.getexif()  # which is kept; the orientation is read out of it
-    # Else Pillow would write the Exif data anew, and cannot write all that it can read.
-    for name in ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"):
-        image.info.pop(name, None)
-    ImageOps.exif_transpose(image, in_place=True)  # otherwise it would copy what is upright
+    try:
+        image.getexif()  # which is kept; the orientation is read out of it
+        # Else Pillow would write the Exif data anew, and cannot write all that it can read.
+        for name in ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"):
+            image.info.pop(name, None)
+        ImageOps.exif_transpose(image, in_place=True)  # otherwise it would copy what is upright
+    except MemoryError:
+        raise
+    except Exception:  # the pixels are good
+        warnings.warn(f"{path}: its Exif data is no good: taken for upright", stacklevel=4)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(
+    image: Image.Image, deep: _DeepGrey, convert: Callable[[Image.Image], Image.Image] | None
+) -> Image.Image:
     if image.mode.startswith("I"):
         # Pillow would clip 16-bit values to 255 instead of scaling them.
-        sixteen = np.asarray(image).astype(np.int64).clip(0, 65535)
+        sixteen = np.asarray(image).astype(np.int64).clip(0, deep.most)
         if isinstance(clear := image.info.get("transparency"), int):
-            sixteen[sixteen == clear] = 65535
+            sixteen[sixteen == clear] = deep.most
+        sixteen = (deep.most - sixteen if deep.white_is_zero else sixteen) * 65535 // deep.most
         return Image.fromarray(((sixteen + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    if convert is not None and image.mode in ("L", "CMYK"):
+        return convert(image)
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    return image if convert is None else convert(image)

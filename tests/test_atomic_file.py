@@ -125,6 +125,18 @@ def test_of_many_that_write_once_one_does(tmp_path: Path) -> None:
     assert path.read_bytes() == bytes(made)
 
 
+def test_writing_once_where_there_are_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    test_writing_once_keeps_what_is_there(tmp_path / "one")
+    (tmp_path / "many").mkdir()
+    test_of_many_that_write_once_one_does(tmp_path / "many")
+
+
 def test_writing_once_failures_are_one_line_and_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

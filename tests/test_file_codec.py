@@ -117,6 +117,11 @@ def test_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         CODEC.decompress(forge(20, 51, bytes(8)))
 
 
+def test_a_side_too_long_is_refused_before_it_is_compressed() -> None:
+    with pytest.raises(CodecError, match="a side has at most 1048576"):
+        CODEC.compress(torch.zeros(3, 1, (1 << 20) + 1, dtype=torch.uint8), 5)
+
+
 def test_size_is_checked_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: int) -> None:
         raise AssertionError("the coder was asked")

@@ -12,6 +12,8 @@ from compressai_vq.pipeline import (
     MOST_WORKERS,
     Outcome,
     PixelAllowance,
+    Stopped,
+    end_if_stopped,
     in_order,
     usable_cores,
     worker_count,
@@ -78,6 +80,31 @@ def test_torch_threads_are_shared_out_and_given_back() -> None:
     assert {outcome.result for outcome in in_order(threads, range(8), 8)} == {1}
     assert {outcome.result for outcome in in_order(threads, range(2), 1)} == {4}
     assert torch.get_num_threads() == 4
+
+
+def test_long_work_ends_when_nobody_waits_for_it() -> None:
+    begun, ended = threading.Event(), []
+
+    def work(item: int) -> int:
+        if item == 0:
+            return 0
+        begun.set()
+        try:
+            for _ in range(2000):
+                time.sleep(0.01)
+                end_if_stopped()
+        except Stopped:
+            ended.append(item)
+            raise
+        return item
+
+    end_if_stopped()  # nothing outside of workers
+    outcomes = in_order(work, range(2), 2)
+    next(outcomes)
+    assert begun.wait(20)
+    outcomes.close()
+    assert ended == [1]
+    assert [o.result for o in in_order(lambda item: end_if_stopped(), range(3), 2)] == [None] * 3
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -212,6 +212,24 @@ def test_the_other_architecture_is_refined_in_one_piece(monkeypatch: pytest.Monk
     assert found.max() < 64
 
 
+def test_each_step_can_end_it() -> None:
+    steps = 0
+
+    def stop() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            raise InterruptedError
+
+    try:
+        refining = Refinement(4, allow_download=False, each_step=stop)
+    except CodecError as error:
+        pytest.skip(f"tests download nothing: {error}")
+    with pytest.raises(InterruptedError):
+        refining.indices(_shipped().codec(5), photograph(HEIGHT, WIDTH))
+    assert steps == 3
+
+
 def test_negative_steps_are_refused() -> None:
     with pytest.raises(CodecError, match="-1 steps of refinement: 0 or more"):
         Refinement(-1)

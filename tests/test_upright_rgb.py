@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from compressai_vq.errors import CodecError
 from compressai_vq.picture import read_picture
 
 from .fixtures import noise
@@ -43,10 +44,46 @@ def test_16_bit_grey_is_scaled(tmp_path: Path, ending: str) -> None:
 
 
 def test_32_bit_grey_is_taken_for_16_bit(tmp_path: Path) -> None:
-    values = np.array([[-5, 0, 65535, 70000]], dtype=np.int32)
-    image = Image.fromarray(values)
+    image = Image.fromarray(np.array([[0, 257, 65535]], dtype=np.int32))
     assert image.mode == "I"
-    assert read(image, tmp_path / "a.tif")[0, :, 0].tolist() == [0, 0, 255, 255]
+    assert read(image, tmp_path / "a.tif")[0, :, 0].tolist() == [0, 1, 255]
+    for beyond in (-5, 70000):
+        image = Image.fromarray(np.array([[0, beyond]], dtype=np.int32))
+        with pytest.raises(CodecError, match="grey beyond 16 bits"):
+            read(image, tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("bits", "photometric"), [(12, 1), (16, 1), (16, 0)])
+def test_deep_grey_of_tiff_as_it_is_stored(tmp_path: Path, bits: int, photometric: int) -> None:
+    most = (1 << bits) - 1
+    levels = [0, most // 3, most]
+    stored = sum(level << (bits * (2 - n)) for n, level in enumerate(levels))
+    row = np.array(levels, "<u2").tobytes() if bits == 16 else (stored << 4).to_bytes(5, "big")
+    tags = {256: 3, 257: 1, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: 1, 279: 9}
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items())]
+    entries[8] = struct.pack("<HHII", 279, 4, 1, len(row))
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    at = 8 + len(row) + len(row) % 2
+    path = tmp_path / "a.tif"
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, at) + row.ljust(at - 8, b"\0") + directory)
+    found = read_picture(path, 100)[0, 0].tolist()
+    assert found == ([0, 85, 255] if photometric else [255, 170, 0])
+
+
+@pytest.mark.parametrize("ending", [".png", ".webp"])
+def test_damaged_exif_data_does_not_cost_the_picture(tmp_path: Path, ending: str) -> None:
+    image = Image.new("RGB", (4, 2), "blue")
+    image.save(tmp_path / f"a{ending}", exif=b"Exif\0\0garbage", lossless=True)
+    with pytest.warns(UserWarning, match="Exif data is no good: taken for upright"):
+        picture = read_picture(tmp_path / f"a{ending}", 100)
+    assert picture.flatten(1).T.tolist() == [[0, 0, 255]] * 8
+
+
+def test_opaque_pictures_are_laid_on_nothing(tmp_path: Path) -> None:
+    for mode, colour in (("RGBA", (1, 2, 3, 255)), ("LA", (9, 255))):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            read(Image.new(mode, (2, 2), colour), tmp_path / "a.png")
 
 
 def palette_image() -> Image.Image:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
+import os
+import signal
 import sys
 import warnings
+from pathlib import Path
+from typing import NoReturn
 
 from .. import __version__
 from ..argument_parser import ArgumentParser
+from ..errors import CodecError
 from . import quick_start
 from .jobs import EXPECTED, one_line
-from .standard_streams import silence
+from .standard_streams import say, silence
 
 _MODULES = {
     "compress": "compress",
@@ -53,28 +59,44 @@ def main(argv: list[str] | None = None) -> int:
     if argv is None:  # a process of our own
         argv = sys.argv[1:]
         quick_start.begin()
-    arguments = parser(argv[0] if argv else None).parse_args(argv)
+        signal.signal(signal.SIGTERM, _end)
+    if sys.stderr is None:  # some services start programs without
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # file names may be in no encoding at all
             stream.reconfigure(errors="backslashreplace")
     warnings.simplefilter("ignore")  # libraries' warnings; ours are shown below
-    for start in (".*transparency is laid on white", "skipped ", ".* cannot be kept"):
-        warnings.filterwarnings("always", message=start)
-    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    for words in (".*is laid on white", ".*: taken for ", "skipped ", ".* cannot be kept"):
+        warnings.filterwarnings("always", message=words)
+    warnings.showwarning = lambda message, *_: _tell(f"warning: {message}")
     try:
+        arguments = parser(argv[0] if argv else None).parse_args(argv)
         code: int = arguments.run(arguments)
-        if sys.stdout is not None:  # some services start programs without one
-            sys.stdout.flush()  # at exit Python would complain of a reader that has gone
-        return code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _tell("interrupted")
         return 130
     except BrokenPipeError:
-        silence()
+        silence(sys.stdout)
         return 0
     except EXPECTED as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        _tell(f"error: {one_line(error)}")
         return 2
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()  # at exit Python would complain of a reader that has gone
+        except BrokenPipeError:
+            silence(sys.stdout)
+    return code
+
+
+def _tell(text: str) -> None:
+    with contextlib.suppress(CodecError):  # there is nowhere else to say it
+        say(text, sys.stderr)
+
+
+def _end(*_: object) -> NoReturn:
+    """Leave as after an error, so that nothing half-written stays."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_MOST_BPP = 1e6  # which no file has; far beyond it there would be no number of bytes
+
+
 def add_parser(commands: Any) -> None:
     """Add the command's arguments."""
     parser = commands.add_parser("compress", help="image files to .cvq files")
@@ -64,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.ray is not None:
         return _run_on_ray(planned, arguments)
     compressor = Compressor(arguments)
+    if compressor.codec.refinement is not None and arguments.jobs is None:
+        arguments.jobs = 1  # each refinement takes gigabytes, and keeps all cores busy by itself
     import torch
 
     allowance = PixelAllowance(compressor.codec.max_pixels, torch.get_num_threads())
@@ -75,11 +80,12 @@ def run(arguments: argparse.Namespace) -> int:
                 compressor.codec.max_pixels,
                 lambda pixels: inside.enter_context(allowance.take(pixels)),
                 standard_streams.contents(job.source),
+                to_srgb=True,
             )
             started = time.perf_counter()
             data = compressor.compress(picture)
             seconds = time.perf_counter() - started
-        standard_streams.write(job.target, data)
+        standard_streams.write(job.target, data, arguments.force)
         return {**compressor.describe(job.source, job.target, data), "seconds": seconds}
 
     return jobs.run(planned, work, _line, arguments)
@@ -121,14 +127,14 @@ class Compressor:
     def _limit(self, pixels: int) -> int | None:
         if self._max_bpp is not None:
             # A file's own bits per pixel, as we print them, shall not miss it by rounding.
-            return math.floor(self._max_bpp * pixels / 8 + 1e-6)
+            return math.floor(min(self._max_bpp, _MOST_BPP) * pixels / 8 + 1e-6)
         return self._max_bytes
 
     # -- what a corpus needs beyond that ---------------------------------------------------
 
     def compress_file(self, source: Path) -> bytes:
         """An image file to the contents of a ``.cvq`` file; CodecError as for one file."""
-        return self.compress(read_picture(source, self.codec.max_pixels))
+        return self.compress(read_picture(source, self.codec.max_pixels, to_srgb=True))
 
     def check_finished(self, data: bytes) -> None:
         """Raise CodecError unless a file's contents are of the kind that is written now."""

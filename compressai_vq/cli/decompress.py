@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..container import Container
 from ..errors import CodecError
+from ..picture import check_writable
 from ..pipeline import PixelAllowance
 from . import jobs, quick_start, standard_streams
 from .weights import file_codec
@@ -64,12 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
         with loading:  # by the first thread for all
             decoder, allowance = loaded(container.architecture)
         decoder.check(container)
+        check_writable(job.target, container.width, container.height)
         with allowance.take(container.width * container.height):
             decoder.codec(container.quality)  # loading it is not this file's time
             started = time.perf_counter()
             picture = decoder.decompress(data)
             seconds = time.perf_counter() - started
-            standard_streams.write_picture(job.target, picture)
+            standard_streams.write_picture(job.target, picture, arguments.force)
         return {
             "source": str(job.source),
             "target": str(job.target),

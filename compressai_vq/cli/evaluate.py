@@ -20,6 +20,7 @@ from ..metrics.finished_rows import FinishedRows
 from ..picture import ENDINGS, read_picture
 from . import jobs
 from .path_arguments import stored_file_path, stored_path
+from .standard_streams import say
 from .weights import asked_qualities, file_codec
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         except jobs.EXPECTED as error:
             failed += 1
             text = jobs.with_name(path, jobs.one_line(error))
-            tqdm.write(f"error: {text}", sys.stderr)
+            say(f"error: {text}", sys.stderr)
     bar.close()
     if not rows:
         return 2

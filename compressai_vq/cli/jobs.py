@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -18,8 +19,9 @@ from ..atomic_file import refuse_to_overwrite
 from ..codings import CODINGS
 from ..errors import CodecError
 from ..pipeline import MOST_WORKERS, Outcome, in_order, worker_count
+from .folder_search import files_in
 from .path_arguments import FileOrFolder, any_path, stored_path
-from .standard_streams import STANDARD, silence, told
+from .standard_streams import STANDARD, say, told
 
 # RuntimeError is how torch says that memory has run out or that a device failed.
 EXPECTED = (CodecError, OSError, MemoryError, RuntimeError)
@@ -36,7 +38,10 @@ def one_line(error: BaseException) -> str:
 def with_name(named: Path | str, text: str) -> str:
     """A message of one line, with the name of what it is about before it unless it is in it."""
     name = " ".join(str(named).split())
-    return text if name in text else f"{name}: {text}"
+    # Words of a message may be what files are called: without a dot or folder only before a colon.
+    end = r"(?:[\s:]|$)" if "." in name or os.sep in name else ":"
+    there = re.search(rf"(?:^|\s){re.escape(name)}{end}", text)
+    return text if there else f"{name}: {text}"
 
 
 class Job(NamedTuple):
@@ -138,7 +143,7 @@ def plan(arguments: argparse.Namespace, endings: Iterable[str], ending: str) -> 
     sources: dict[Path, Path] = {}
     for job in jobs:
         other = sources.setdefault(job.target, job.source)
-        if other != job.source:
+        if other != job.source and other.resolve() != job.source.resolve():
             both = f"{other} and {job.source} would both become {job.target}"
             raise CodecError(f"{both}: rename one, or give each an output of its own")
         if job.target.resolve() == job.source.resolve():
@@ -147,7 +152,8 @@ def plan(arguments: argparse.Namespace, endings: Iterable[str], ending: str) -> 
         raise CodecError(f"{output} is a file; several inputs need a folder")
     if into_folder and not told_so and not output.is_dir() and output.suffix == ending:
         raise CodecError(f"several inputs need a folder, and {output} looks like a file")
-    return list(dict.fromkeys(jobs))  # a file that is named twice is one job
+    # A file that is named twice is one job.
+    return [Job(source, target) for target, source in sources.items()]
 
 
 def _job_of_streams(arguments: argparse.Namespace, ending: str) -> Job:
@@ -175,8 +181,9 @@ def find(inputs: list[Path], endings: Iterable[str]) -> list[Path]:
     paths: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            names = (p for p in path.rglob("*") if p.suffix.lower() in tuple(endings))
-            found = sorted(p for p in names if p.is_file())
+            found = files_in(path, endings)
+            if found == [path]:
+                raise CodecError(f"{path}: this folder cannot be read")
             if not found:
                 raise CodecError(f"{path}: no files that end in {', '.join(endings)}")
             paths += found
@@ -235,23 +242,32 @@ def report(
         The exit code: 0, or 2 when any job failed.
     """
     results, failed = [], 0
+    untold: CodecError | None = None
+
+    def tell(text: str, stream: TextIO) -> None:
+        nonlocal untold
+        try:
+            say(text, stream)
+        except CodecError as error:
+            untold = untold or error  # the other files are wanted all the same
+
     hidden = count < 2 or not sys.stderr.isatty()
-    for outcome in tqdm(outcomes, total=count, disable=hidden, unit="file"):
-        for text in outcome.warnings:
-            tqdm.write(f"warning: {text}", file=sys.stderr)
-        if outcome.error is not None or outcome.result is None:
-            failed += 1
-            text = one_line(outcome.error or CodecError("no result"))
-            tqdm.write(f"error: {with_name(outcome.item.source, text)}", file=sys.stderr)
-            results.append({"source": str(outcome.item.source), "error": text})
-            continue
-        results.append(outcome.result)
-        if not as_json:
-            try:
-                tqdm.write(line(outcome.result), file=file)
-                file.flush()
-            except BrokenPipeError:
-                silence()  # the other files are wanted all the same
-    if as_json:
-        print(json.dumps(results, indent=2), file=file)
+    try:
+        for outcome in tqdm(outcomes, total=count, disable=hidden, unit="file"):
+            for text in outcome.warnings:
+                tell(f"warning: {' '.join(text.split())}", sys.stderr)
+            if outcome.error is not None or outcome.result is None:
+                failed += 1
+                text = one_line(outcome.error or CodecError("no result"))
+                tell(f"error: {with_name(outcome.item.source, text)}", sys.stderr)
+                results.append({"source": str(outcome.item.source), "error": text})
+                continue
+            results.append(outcome.result)
+            if not as_json:
+                tell(line(outcome.result).replace("\n", "\\n"), file)
+    finally:  # what is done is done, when it is interrupted, too
+        if as_json:
+            tell(json.dumps(results, indent=2), file)
+    if untold is not None:
+        raise untold
     return 2 if failed else 0

@@ -151,26 +151,15 @@ def _write(path: Path, picture: Tensor, force: bool) -> Path:
         path = path.with_suffix(".png")
         data = image_file(path, picture)
     if force or path == STANDARD or (path.exists() and not path.is_file()):
-        standard_streams.write(path, data)
+        standard_streams.write(path, data, force)
         return path
     wanted, number = path, 0
-    while not _write_new(path, data):
+    while not write_once(path, data, path.name[:16]):
         number += 1
         path = wanted.with_stem(f"{wanted.stem}-{number}")
     if number:
         _warn(f"{wanted} exists by now: {path} is written instead")
     return path
-
-
-def _write_new(path: Path, data: bytes) -> bool:
-    """Write a file unless there is one, whether or not the file system has hard links."""
-    try:
-        return write_once(path, data, path.name[:16])
-    except CodecError:
-        if path.exists():
-            return False
-        standard_streams.write(path, data)
-        return True
 
 
 def _warn(text: str) -> None:

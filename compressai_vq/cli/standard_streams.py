@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ..atomic_file import write_atomically
+from ..atomic_file import write_atomically, write_once
 from ..errors import CodecError
 from ..picture import image_file
 
@@ -37,14 +37,18 @@ def contents(path: Path, longest: int = _LONGEST) -> bytes | None:
     return sys.stdin.buffer.read(longest)
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes, force: bool = False) -> None:
     """Write a whole file, or to standard output where ``path`` is :data:`STANDARD`.
 
     Raises:
-        CodecError: when it cannot be written.
+        CodecError: when it cannot be written, and when a file has come there meanwhile that
+            ``force`` does not allow to be replaced.
     """
     if path != STANDARD:
-        write_atomically(path, data)
+        if force or (path.exists() and not path.is_file()):
+            write_atomically(path, data)
+        elif not write_once(path, data, path.name[:16]):
+            raise CodecError(f"{path} exists by now; --force overwrites it")
         return
     if sys.stdout is None:
         raise CodecError("-: there is no standard output")
@@ -52,17 +56,17 @@ def write(path: Path, data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
-        silence()
+        silence(sys.stdout)
         raise CodecError(f"-: standard output: {error.strerror}") from error
 
 
-def write_picture(path: Path, picture: Tensor) -> None:
-    """Write uint8 (3, H, W) as an image file; PNG to standard output.
+def write_picture(path: Path, picture: Tensor, force: bool = False) -> None:
+    """Write uint8 (3, H, W) as an image file, PNG to standard output; as :func:`write`.
 
     Raises:
-        CodecError: for an unknown ending, or when it cannot be written.
+        CodecError: for an unknown ending, and as :func:`write`.
     """
-    write(path, image_file(path, picture))
+    write(path, image_file(path, picture), force)
 
 
 def told(output: Path) -> TextIO:
@@ -82,6 +86,32 @@ def _is_standard_output(path: Path) -> bool:
     return False
 
 
-def silence() -> None:
-    """Print to nowhere: the reader has gone, of which Python would complain again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def say(text: str, stream: TextIO) -> None:
+    """Print a line at once.  Where its reader has gone, this and what follows goes nowhere.
+
+    Characters that are not for printing, as names of files may have, become escapes.
+
+    Raises:
+        CodecError: when it cannot be written, on a full disk for one; what follows goes nowhere.
+    """
+    from tqdm import tqdm  # around its bars
+
+    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    try:
+        tqdm.write(shown, file=stream)
+        stream.flush()
+    except BrokenPipeError:
+        silence(stream)
+    except OSError as error:
+        silence(stream)
+        name = "error" if stream is sys.stderr else "output"
+        raise CodecError(f"standard {name}: {error.strerror}") from error
+
+
+def silence(stream: TextIO) -> None:
+    """Print to nowhere from now on: of what cannot be written Python would complain at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    finally:
+        os.close(nowhere)

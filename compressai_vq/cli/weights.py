@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..architecture_names import ARCHITECTURE_NAMES
 from ..codings import FREQUENCIES
 from ..errors import CodecError
+from ..pipeline import end_if_stopped
 from . import quick_start
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def file_codec(arguments: argparse.Namespace, architecture: str | None = None) -
     if steps is not None:
         from ..refinement import STEPS, Refinement
 
-        refinement = Refinement(STEPS if steps is True else steps, arguments.device)
+        count = STEPS if steps is True else steps
+        refinement = Refinement(count, arguments.device, each_step=end_if_stopped)
     return FileCodec(weights, arguments.device, arguments.precision, prior, coding, refinement)
 
 

@@ -18,7 +18,7 @@ from compressai_vq.file_codec import FileCodec
 from compressai_vq.metrics import backbones
 from compressai_vq.picture import read_picture, write_picture
 from compressai_vq.pipeline import PixelAllowance
-from compressai_vq.refinement import STEPS, Refinement
+from compressai_vq.refinement import STEPS
 
 from ..fixtures import photograph, untrained_weights
 from .conftest import Run, files_below
@@ -37,18 +37,6 @@ def test_one_file(run: Run, photographs: Path, weights_file: Path, codec: FileCo
 def test_default_quality_is_the_best(run: Run, photographs: Path, weights_file: Path) -> None:
     run("compress", photographs / "china.png", "-o", photographs, "--weights", weights_file)
     assert Container.from_bytes((photographs / "china.cvq").read_bytes()).quality == 9
-
-
-def test_refined_files(run: Run, photographs: Path, weights_file: Path, codec: FileCodec) -> None:
-    try:
-        refinement = Refinement(2, allow_download=False)
-    except CodecError as error:
-        pytest.skip(f"tests download nothing: {error}")
-    source, target = photographs / "china.png", photographs / "out.cvq"
-    result = run("compress", source, "-o", target, "--refine", 2, "--weights", weights_file)
-    assert (result.code, result.err) == (0, "")
-    refining = FileCodec(codec.weights, refinement=refinement)
-    assert target.read_bytes() == refining.compress(photograph(64, 96), 9)
 
 
 @pytest.mark.parametrize("steps", ["0", "-1", "2.5", "photo.png"])
@@ -313,9 +301,17 @@ def test_settings_are_the_same_however_they_are_said(
     assert settings("--target-bytes", "80") == {**nothing, "target_bytes": 80}
     assert settings("--target-bpp", "0.1") != settings("--target-bpp", "0.2")
     # Without the metrics' networks, which would be fetched.
-    monkeypatch.setattr(refinement, "Refinement", lambda steps, _: SimpleNamespace(steps=steps))
+    monkeypatch.setattr(
+        refinement, "Refinement", lambda steps, _, **__: SimpleNamespace(steps=steps)
+    )
     for options, steps in ((("--refine",), STEPS), (("--refine", "4"), 4)):
         assert settings(*options) == {**nothing, "refine": steps}
+
+
+def test_any_number_of_bits_is_a_target(run: Run, photographs: Path, weights_file: Path) -> None:
+    output = photographs.parent / "any.cvq"
+    options = ("--target-bpp", "1e308", "--weights", weights_file)
+    assert run("compress", photographs / "china.png", "-o", output, *options).code == 0
 
 
 @pytest.mark.parametrize("way", ["compress", "decompress"])

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
-from compressai_vq.cli.jobs import find
+from compressai_vq.cli.jobs import Job, find, report, with_name
 from compressai_vq.container import Container
+from compressai_vq.file_codec import FileCodec
 from compressai_vq.picture import ENDINGS, read_picture, write_picture
+from compressai_vq.pipeline import Outcome
 
 from ..fixtures import photograph
 from .conftest import Run, files_below
@@ -140,12 +146,87 @@ def test_interruption_leaves_whole_files_only(tmp_path: Path, weights_file: Path
         assert Container.from_bytes((tmp_path / "out" / name).read_bytes()).width == 256
 
 
+def test_a_file_that_is_named_in_two_ways_is_one_job(
+    run: Run, folder: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    image = sorted(folder.glob("*.png"))[0]
+    options = ("-o", tmp_path / "out", "--weights", weights_file, "-j", 1)
+    result = run("compress", image.name, image, *options)
+    assert (result.code, len(result.out.splitlines())) == (0, 1)
+
+
+@pytest.mark.parametrize("when", [True, False])
+def test_a_file_that_comes_meanwhile_is_not_overwritten_unasked(
+    run: Run,
+    folder: Path,
+    weights_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    when: bool,
+) -> None:
+    image, target = sorted(folder.glob("*.png"))[0], tmp_path / "a.cvq"
+    compress = FileCodec.compress
+
+    def slowly(self: FileCodec, picture: Tensor, quality: int) -> bytes:
+        target.write_bytes(b"precious")
+        return compress(self, picture, quality)
+
+    monkeypatch.setattr(FileCodec, "compress", slowly)
+    force = ["-f"] if when else []
+    result = run("compress", image, "-o", target, "--weights", weights_file, *force)
+    assert result.code == (0 if when else 2)
+    assert (target.read_bytes() == b"precious") is not when
+    assert when or "exists by now; --force overwrites it" in result.err
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a.cvq"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.png", "a.png: no such file", "a.png: no such file"),
+        ("a.png", "cannot read a.png", "cannot read a.png"),
+        ("a.png", "cannot read ba.png", "a.png: cannot read ba.png"),
+        ("not", "not a .cvq file", "not: not a .cvq file"),
+        ("a", "not a .cvq file", "a: not a .cvq file"),
+        ("a", "a: not a .cvq file", "a: not a .cvq file"),
+        ("in/a", "cannot write in/a", "cannot write in/a"),
+    ],
+)
+def test_a_message_has_the_name_of_its_file(name: str, text: str, expected: str) -> None:
+    assert with_name(name, text) == expected
+
+
+def test_names_cannot_pass_for_other_lines(
+    run: Run, folder: Path, weights_file: Path, tmp_path: Path
+) -> None:
+    image = sorted(folder.glob("*.png"))[0]
+    name = tmp_path / "new\nline\x1b[31m.png"
+    name.write_bytes(image.read_bytes())
+    result = run("compress", name, "-o", tmp_path / "out", "--weights", weights_file)
+    assert result.code == 0
+    (line,) = result.out.splitlines()
+    assert r"new\nline\x1b[31m.cvq: " in line
+
+
+def test_json_of_what_was_done_before_an_interruption(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def outcomes() -> Iterator[Outcome[Job, dict[str, Any]]]:
+        yield Outcome(Job(Path("a"), Path("b")), {"target": "b"})
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        report(outcomes(), 2, str, True, sys.stdout)
+    assert json.loads(capsys.readouterr().out) == [{"target": "b"}]
+
+
 def test_a_folder_gives_images_of_all_kinds_that_are_read(tmp_path: Path) -> None:
     image = Image.new("RGB", (16, 16), "red")
     for ending in ENDINGS:
-        image.save(tmp_path / f"a{ending}")
+        image.save(tmp_path / f"a{ending}", **({"format": "PPM"} if ending == ".pnm" else {}))
         assert read_picture(tmp_path / f"a{ending}", 1 << 10).shape == (3, 16, 16)
-    assert len(find([tmp_path], ENDINGS)) == len(ENDINGS) == 13
+    assert len(find([tmp_path], ENDINGS)) == len(ENDINGS) == 17
     first = tmp_path / "a.png"
     assert find([first, tmp_path, first, tmp_path], ENDINGS)[0] == first
     assert len(find([first, tmp_path, first, tmp_path], ENDINGS)) == len(ENDINGS)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from compressai_vq.container import Container
 from compressai_vq.picture import write_picture
@@ -100,3 +101,48 @@ def test_output_to_a_pipe_and_to_nothing(tmp_path: Path) -> None:
         done = subprocess.run(closed, capture_output=True, env=ENVIRONMENT)
         assert (done.returncode, done.stderr) == (0, b"")
         assert (tmp_path / "a.cvq").read_bytes().startswith(b"VQ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="shells")
+@pytest.mark.parametrize("lost", ["2>&-", "2>/dev/full", ">/dev/full", "2>&1 | true", "| true"])
+def test_streams_that_cannot_be_written_to_cost_no_file(
+    photographs: Path, weights_file: Path, tmp_path: Path, lost: str
+) -> None:
+    if "full" in lost and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    (photographs / "0.png").write_bytes(b"bad")
+    given = [sys.executable, "-m", "compressai_vq", "compress", str(photographs), "-j", "1"]
+    given += ["-o", str(tmp_path / "out"), "--weights", str(weights_file)]
+    shell = ["bash", "-c", f'"$@" {lost}; exit ${{PIPESTATUS[0]}}', "-", *given]
+    done = subprocess.run(shell, capture_output=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == 2
+    assert files_below(tmp_path / "out") == {"china.cvq", "more/flower.cvq", "more/deep/odd.cvq"}
+    if lost == ">/dev/full":
+        assert done.stderr.splitlines()[-1].startswith(b"error: standard output: No space left")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="shells")
+def test_no_warning_gets_among_the_data(weights_file: Path, tmp_path: Path) -> None:
+    Image.new("RGBA", (16, 16), (1, 2, 3, 4)).save(tmp_path / "a.png")
+    given = [sys.executable, "-m", "compressai_vq", "compress", str(tmp_path / "a.png"), "-o", "-"]
+    given += ["--weights", str(weights_file)]
+    shell = ["bash", "-c", '"$@" 2>&-', "-", *given]
+    done = subprocess.run(shell, capture_output=True, env=ENVIRONMENT, check=True)
+    assert Container.from_bytes(done.stdout).width == 16
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_termination_leaves_whole_files_only(tmp_path: Path, weights_file: Path) -> None:
+    for n in range(400):
+        write_picture(tmp_path / "in" / f"{n}.png", photograph(64, 64))
+    command = [sys.executable, "-m", "compressai_vq", "compress", str(tmp_path / "in"), "-j", "2"]
+    command += ["-o", str(tmp_path / "out"), "--weights", str(weights_file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.terminate()
+        process.communicate(timeout=200)
+    assert process.returncode == 143
+    made = files_below(tmp_path / "out")
+    assert 1 <= len(made) < 400
+    assert all(name.endswith(".cvq") and not name.startswith(".") for name in made)
