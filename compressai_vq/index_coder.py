@@ -260,15 +260,16 @@ class IndexCoder(EntropyModel):
         if not any(table.numel() for table in (cdfs, lengths, offsets)):
             return True
         low = 1 << self.low_bits
-        expected = [-(-self.size // low)] + ([low] * -(-self.size // low) if self.low_bits else [])
-        rows = len(expected)
-        if cdfs.shape != (rows, 2 + max(expected)) or lengths.tolist() != [
-            n + 2 for n in expected
-        ]:
+        groups = -(-self.size // low)  # all indices, where they are one digit
+        symbols = [groups, *([low] * groups if self.low_bits else [])]
+        if cdfs.shape != (len(symbols), 2 + max(symbols)) or offsets.tolist() != [0] * len(
+            symbols
+        ):
             return False
-        ends = torch.tensor([0, 1 << PRECISION, 1 << PRECISION])
-        return offsets.tolist() == [0] * rows and all(
-            torch.equal(cdf[[0, n, n + 1]].long().cpu(), ends)
+        if lengths.tolist() != [2 + count for count in symbols]:
+            return False
+        return all(
+            cdf[[0, n, n + 1]].tolist() == [0, 1 << PRECISION, 1 << PRECISION]
             and bool(cdf[: n + 1].diff().gt(0).all())
-            for cdf, n in zip(cdfs, expected, strict=True)
+            for cdf, n in zip(cdfs, symbols, strict=True)
         )

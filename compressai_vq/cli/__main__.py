@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import io
 import os
@@ -15,10 +14,9 @@ from typing import NoReturn
 
 from .. import __version__
 from ..argument_parser import ArgumentParser
-from ..errors import CodecError
 from . import quick_start
 from .jobs import EXPECTED, one_line
-from .standard_streams import say, silence
+from .standard_streams import printing, remark, silence
 
 _MODULES = {
     "compress": "compress",
@@ -68,30 +66,23 @@ def main(argv: list[str] | None = None) -> int:
     warnings.simplefilter("ignore")  # libraries' warnings; ours are shown below
     for words in (".*is laid on white", ".*: taken for ", "skipped ", ".* cannot be kept"):
         warnings.filterwarnings("always", message=words)
-    warnings.showwarning = lambda message, *_: _tell(f"warning: {message}")
+    warnings.showwarning = lambda message, *_: remark(f"warning: {message}")
     try:
         arguments = parser(argv[0] if argv else None).parse_args(argv)
         code: int = arguments.run(arguments)
+        if sys.stdout is not None:
+            with printing(sys.stdout):  # what is left, of which Python would complain at exit
+                pass
+        return code
     except KeyboardInterrupt:
-        _tell("interrupted")
+        remark("interrupted")
         return 130
     except BrokenPipeError:
         silence(sys.stdout)
         return 0
     except EXPECTED as error:
-        _tell(f"error: {one_line(error)}")
+        remark(f"error: {one_line(error)}")
         return 2
-    if sys.stdout is not None:
-        try:
-            sys.stdout.flush()  # at exit Python would complain of a reader that has gone
-        except BrokenPipeError:
-            silence(sys.stdout)
-    return code
-
-
-def _tell(text: str) -> None:
-    with contextlib.suppress(CodecError):  # there is nowhere else to say it
-        say(text, sys.stderr)
 
 
 def _end(*_: object) -> NoReturn:

@@ -20,7 +20,7 @@ from ..metrics.finished_rows import FinishedRows
 from ..picture import ENDINGS, read_picture
 from . import jobs
 from .path_arguments import stored_file_path, stored_path
-from .standard_streams import say
+from .standard_streams import remark
 from .weights import asked_qualities, file_codec
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         except jobs.EXPECTED as error:
             failed += 1
             text = jobs.with_name(path, jobs.one_line(error))
-            say(f"error: {text}", sys.stderr)
+            remark(f"error: {text}")
     bar.close()
     if not rows:
         return 2
@@ -87,10 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
     for name, lacking in undefined(rows).items():
         if lacking == images:  # a mean of none: the table has it
             continue
-        print(
+        remark(
             f"warning: {name} is not defined for {lacking} of {images} images, which are too "
-            "small: its mean is over the others",
-            file=sys.stderr,
+            "small: its mean is over the others"
         )
     report: dict[str, Any] = {
         "name": codec.weights.architecture,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from ..rates import LADDER
 from . import jobs, quick_start
 from .decompress import read_container
 from .path_arguments import any_path
+from .standard_streams import remark
 from .weights import file_codec
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             text = jobs.one_line(error)
             if arguments.json:
                 described.append({"file": str(path), "error": text})
-            print(f"error: {jobs.with_name(path, text)}", file=sys.stderr)
+            remark(f"error: {jobs.with_name(path, text)}")
     if arguments.json:
         print(json.dumps(described, indent=2))
     else:

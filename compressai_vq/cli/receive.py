@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from typing import Any
 
 from ..errors import CodecError
 from . import received
+from .standard_streams import remark
 from .weights import file_codec
 
 _SILENCE = 15.0
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_fill(arguments.fill, codec)
     with open_socket(parse_address(arguments.address)) as opened:
-        print(f"receiving at {format_address(opened.getsockname())}", file=sys.stderr, flush=True)
+        remark(f"receiving at {format_address(opened.getsockname())}")
         packets = receive(opened, codec, arguments.timeout, arguments.wait)
     assembled = assemble(packets, codec)
     return received.write(assembled, arguments, codec, lambda at: f"packet {at + 1}")

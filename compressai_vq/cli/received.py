@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from ..errors import CodecError
 from ..picture import WRITABLE, image_file
 from . import jobs, standard_streams
 from .path_arguments import file_path
-from .standard_streams import STANDARD, told
+from .standard_streams import STANDARD, remark, told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -163,7 +162,7 @@ def _write(path: Path, picture: Tensor, force: bool) -> Path:
 
 
 def _warn(text: str) -> None:
-    print(f"warning: {' '.join(text.split())}", file=sys.stderr)
+    remark(f"warning: {text}")
 
 
 def _grey(values: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -97,8 +98,15 @@ def say(text: str, stream: TextIO) -> None:
     from tqdm import tqdm  # around its bars
 
     shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-    try:
+    with printing(stream):
         tqdm.write(shown, file=stream)
+
+
+@contextlib.contextmanager
+def printing(stream: TextIO) -> Iterator[None]:
+    """For what prints, and has printed by the end; errors are as :func:`say` has them."""
+    try:
+        yield
         stream.flush()
     except BrokenPipeError:
         silence(stream)
@@ -106,6 +114,12 @@ def say(text: str, stream: TextIO) -> None:
         silence(stream)
         name = "error" if stream is sys.stderr else "output"
         raise CodecError(f"standard {name}: {error.strerror}") from error
+
+
+def remark(text: str) -> None:
+    """Print a line to standard error; where it cannot be, nothing else is lost by that."""
+    with contextlib.suppress(CodecError):
+        say(" ".join(text.split()), sys.stderr)
 
 
 def silence(stream: TextIO) -> None:
