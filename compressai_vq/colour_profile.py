@@ -20,19 +20,16 @@ def srgb_of(image: Image.Image, path: Path) -> Callable[[Image.Image], Image.Ima
     out, with a warning.
 
     Args:
-        image: whose profile counts.
+        image: with a profile.
         path: names it in warnings.
 
     Returns:
         A function of parts of the image, in its mode where that is grey or CMYK and has no
         transparency, else in RGB; it gives RGB.
     """
-    profile = image.info.get("icc_profile")
-    if not profile:
-        return None
     mode = image.mode if image.mode in _SPACES and not image.has_transparency_data else "RGB"
     try:
-        given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        given = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
         if "srgb" in ImageCms.getProfileDescription(given).lower():
             return None
         if given.profile.xcolor_space.strip() != _SPACES[mode]:

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 from PIL import Image, ImageOps
 from PIL.ImageFile import ImageFile
-from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
-from .colour_profile import srgb_of
 from .errors import CodecError
 
 if TYPE_CHECKING:
@@ -49,7 +47,11 @@ def upright_rgb(image: ImageFile, path: Path, to_srgb: bool = False) -> Tensor:
     deep = _deep_grey(image)
     if _is_transparent(image):
         warnings.warn(f"{path}: transparency is laid on white", stacklevel=3)
-    convert = srgb_of(image, path) if to_srgb else None
+    convert = None
+    if to_srgb and image.info.get("icc_profile"):
+        from .colour_profile import srgb_of
+
+        convert = srgb_of(image, path)
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     rows = max(1, _PIXELS_AT_ONCE // image.width)
     for top in range(0, image.height, rows):
@@ -70,10 +72,13 @@ class _DeepGrey(NamedTuple):
 
 def _deep_grey(image: ImageFile) -> _DeepGrey:
     # Pillow leaves TIFF's grey of more than 8 bits as it is stored.
-    if not isinstance(image, TiffImageFile) or not image.mode.startswith("I"):
+    if image.format != "TIFF" or not image.mode.startswith("I"):
         return _DeepGrey()
-    bits = min(image.tag_v2.get(BITSPERSAMPLE, (16,))[0], 16)
-    return _DeepGrey((1 << bits) - 1, image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0)
+    from PIL import TiffImagePlugin as tiff
+
+    tags = cast(tiff.TiffImageFile, image).tag_v2
+    bits = min(tags.get(tiff.BITSPERSAMPLE, (16,))[0], 16)
+    return _DeepGrey((1 << bits) - 1, tags.get(tiff.PHOTOMETRIC_INTERPRETATION) == 0)
 
 
 def _is_16_bit(image: Image.Image) -> bool:

@@ -108,7 +108,7 @@ def add_refinement_argument(parser: argparse.ArgumentParser) -> None:
         "--refine", nargs="?", type=positive, const=True, metavar="STEPS",
         help="look for indices that decode to a picture closer to the original, in STEPS steps "
         "(by default 32): closer, and much slower; 4 to 7 do without VGG16 and are quick; "
-        "decoding is as fast as ever",
+        "one picture at a time unless --jobs asks for more; decoding is as fast as ever",
     )  # fmt: skip
 
 

@@ -51,7 +51,6 @@ def add_parser(commands: Any) -> None:
         if name in _TRAINED:
             _add_training(stage)
         if name in ("finetune", "adversarial"):
-            # torchrun takes --start for an abbreviation of an option of its own.
             _add_start(stage, "a weights file to start from; --start-from under torchrun")
         if name == "export":
             _add_start(
