@@ -10,6 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageCms
 
+from .errors import CodecWarning
+
 _SPACES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}
 
 
@@ -43,7 +45,8 @@ def srgb_of(image: Image.Image, path: Path) -> Callable[[Image.Image], Image.Ima
             ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
-        warnings.warn(f"{path}: its colour profile is no good: taken for sRGB", stacklevel=4)
+        text = f"{path}: its colour profile is no good: taken for sRGB"
+        warnings.warn(text, CodecWarning, stacklevel=4)
         return None
 
     def convert(part: Image.Image) -> Image.Image:

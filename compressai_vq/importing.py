@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from .clustering import cluster_codebook
 from .codebook import nearest_codewords
-from .errors import CodecError
+from .errors import CodecError, CodecWarning
 from .index_coder import IndexCoder
 from .ladder_weights import LadderWeights
 from .networks.taming import TamingEncoder
@@ -148,7 +148,7 @@ def _photographs(folder: Path, progress: bool) -> Iterator[Tensor]:
         try:
             picture = read_picture(path, _PIXEL_LIMIT)
         except CodecError as error:
-            warnings.warn(f"skipped {error}", stacklevel=2)
+            warnings.warn(f"skipped {error}", CodecWarning, stacklevel=2)
             continue
         top, left = (max(0, side - _CALIBRATION_SIDE) // 2 for side in picture.shape[1:])
         rows = slice(top, top + _CALIBRATION_SIDE)

@@ -51,8 +51,8 @@ def read_picture(
 ) -> Tensor:
     """An image file as 8-bit RGB, turned upright.
 
-    Grey, palette, CMYK and 16-bit images are converted; transparency is laid on white, with
-    a warning; of several frames the first is read.
+    Grey, palette, CMYK and 16-bit images are converted; transparency is laid on white, and of
+    several frames the first is read, with warnings.
 
     Args:
         path: of the file.

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.ImageFile import ImageFile
 
-from .errors import CodecError
+from .errors import CodecError, CodecWarning
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,7 @@ _PIXELS_AT_ONCE = 1 << 20
 
 
 def upright_rgb(image: ImageFile, path: Path, to_srgb: bool = False) -> Tensor:
-    """The pixels of a picture that was opened, with a warning where something is transparent.
+    """The pixels of a picture that was opened, with a warning of what is lost.
 
     Args:
         image: as ``Image.open`` gives it, not loaded yet; it is changed.
@@ -40,13 +40,16 @@ def upright_rgb(image: ImageFile, path: Path, to_srgb: bool = False) -> Tensor:
     """
     if image.mode == "F":
         raise CodecError(f"{path}: floating-point pixels have no known range; save as 8 bit")
+    if _has_more_frames(image):
+        text = f"{path}: of several frames the first is taken"
+        warnings.warn(text, CodecWarning, stacklevel=3)
     _mend_transparency(image)
     _turn_upright(image, path)
     if image.mode == "I" and not _is_16_bit(image):
         raise CodecError(f"{path}: grey beyond 16 bits has no known range; save as 8 or 16 bit")
     deep = _deep_grey(image)
     if _is_transparent(image):
-        warnings.warn(f"{path}: transparency is laid on white", stacklevel=3)
+        warnings.warn(f"{path}: transparency is laid on white", CodecWarning, stacklevel=3)
     convert = None
     if to_srgb and image.info.get("icc_profile"):
         from .colour_profile import srgb_of
@@ -61,6 +64,17 @@ def upright_rgb(image: ImageFile, path: Path, to_srgb: bool = False) -> Tensor:
     import torch
 
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _has_more_frames(image: ImageFile) -> bool:
+    if image.format == "MPO":  # a JPEG: previews, or what screens of more contrast would need
+        return False
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except MemoryError:
+        raise
+    except Exception:  # damaged ones, which nobody asked for
+        return False
 
 
 class _DeepGrey(NamedTuple):
@@ -118,7 +132,8 @@ def _turn_upright(image: Image.Image, path: Path) -> None:
     except MemoryError:
         raise
     except Exception:  # the pixels are good
-        warnings.warn(f"{path}: its Exif data is no good: taken for upright", stacklevel=4)
+        text = f"{path}: its Exif data is no good: taken for upright"
+        warnings.warn(text, CodecWarning, stacklevel=4)
 
 
 def _to_rgb(

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 
 from compressai_vq.cli.__main__ import main
 from compressai_vq.container import Container
+from compressai_vq.errors import CodecWarning
 from compressai_vq.picture import read_picture
 
 from .fixtures import untrained_weights
@@ -44,7 +45,7 @@ def test_grey_and_cmyk_with_profiles_of_other_colours(tmp_path: Path) -> None:
     for mode in ("L", "CMYK"):
         path = tmp_path / f"{mode}.tif"
         Image.new(mode, (3, 2), 0).save(path, icc_profile=exchanged())
-        with pytest.warns(UserWarning, match="no good: taken for sRGB"):
+        with pytest.warns(CodecWarning, match="no good: taken for sRGB"):
             found = read(path)
         assert (found == read(path, to_srgb=False)).all()
 
@@ -85,7 +86,7 @@ def test_srgb_stays_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("profile", [b"no profile", bytes(200), exchanged()[:300]])
 def test_a_profile_that_is_none_does_not_cost_the_picture(tmp_path: Path, profile: bytes) -> None:
     Image.new("RGB", (3, 2), (9, 8, 7)).save(tmp_path / "a.png", icc_profile=profile)
-    with pytest.warns(UserWarning, match=r"a\.png: its colour profile is no good: taken for sRGB"):
+    with pytest.warns(CodecWarning, match=r"a\.png: its colour profile is no good: taken"):
         assert (read(tmp_path / "a.png") == (9, 8, 7)).all()
 
 

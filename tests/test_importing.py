@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from compressai_vq.clustering import cluster_codebook
-from compressai_vq.errors import CodecError
+from compressai_vq.errors import CodecError, CodecWarning
 from compressai_vq.importing import import_checkpoint
 from compressai_vq.ladder_weights import LadderWeights
 from compressai_vq.rates import LADDER
@@ -181,7 +181,7 @@ def test_unreadable_calibration_images_are_skipped(tmp_path: Path) -> None:
     data = (folder / "1.png").read_bytes()
     (folder / "1.png").write_bytes(data[: len(data) // 2])
     (folder / "text.jpg").write_text("text")
-    with pytest.warns(UserWarning, match=r"skipped .*(1\.png|text\.jpg)") as caught:
+    with pytest.warns(CodecWarning, match=r"skipped .*(1\.png|text\.jpg)") as caught:
         weights = import_checkpoint(tmp_path / "last.ckpt", folder, progress=False)
     assert len(caught) == 2
     assert weights.calibration == "counted on 1 image"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from compressai_vq.errors import CodecError
+from compressai_vq.errors import CodecError, CodecWarning
 from compressai_vq.picture import (
     check_writable,
     from_unit,
@@ -36,10 +36,27 @@ def test_photograph() -> None:
         assert (found.permute(1, 2, 0).numpy() == np.asarray(image)).all()
 
 
+@pytest.mark.parametrize("ending", [".gif", ".png", ".webp", ".tif", ".avif"])
+def test_several_frames_are_told(tmp_path: Path, ending: str) -> None:
+    red, blue = (Image.new("RGB", (16, 16), colour) for colour in ("red", "blue"))
+    red.save(tmp_path / f"a{ending}", save_all=True, append_images=[blue])
+    with pytest.warns(CodecWarning, match=rf"a\{ending}: of several frames the first is taken"):
+        found = read_picture(tmp_path / f"a{ending}", LIMIT).float()
+    assert found[0].mean() > 240 and found[2].mean() < 15
+
+
 def test_first_of_several_frames(tmp_path: Path) -> None:
     first, second = picture(), Image.new("RGB", (30, 20))
-    found = read(first, tmp_path / "a.tif", save_all=True, append_images=[second])
+    with pytest.warns(CodecWarning, match="the first is taken"):
+        found = read(first, tmp_path / "a.tif", save_all=True, append_images=[second])
     assert (found == first).all()
+
+
+def test_photographs_with_previews_are_one_picture(tmp_path: Path) -> None:
+    photograph_of = Image.new("RGB", (16, 16), "red")
+    options: dict[str, Any] = {"save_all": True, "append_images": [Image.new("RGB", (8, 8))]}
+    photograph_of.save(tmp_path / "a.jpg", format="MPO", **options)
+    assert read_picture(tmp_path / "a.jpg", LIMIT).shape == (3, 16, 16)
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "bmp", "tif"])

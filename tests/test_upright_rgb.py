@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from compressai_vq.errors import CodecError
+from compressai_vq.errors import CodecError, CodecWarning
 from compressai_vq.picture import read_picture
 
 from .fixtures import noise
@@ -74,7 +74,7 @@ def test_deep_grey_of_tiff_as_it_is_stored(tmp_path: Path, bits: int, photometri
 def test_damaged_exif_data_does_not_cost_the_picture(tmp_path: Path, ending: str) -> None:
     image = Image.new("RGB", (4, 2), "blue")
     image.save(tmp_path / f"a{ending}", exif=b"Exif\0\0garbage", lossless=True)
-    with pytest.warns(UserWarning, match="Exif data is no good: taken for upright"):
+    with pytest.warns(CodecWarning, match="Exif data is no good: taken for upright"):
         picture = read_picture(tmp_path / f"a{ending}", 100)
     assert picture.flatten(1).T.tolist() == [[0, 0, 255]] * 8
 
@@ -102,7 +102,7 @@ def test_palette(tmp_path: Path, ending: str) -> None:
 
 def test_palette_with_transparency(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    with pytest.warns(UserWarning, match="transparency is laid on white"):
+    with pytest.warns(CodecWarning, match="transparency is laid on white"):
         found = read(palette_image(), path, transparency=1)
     transparent = [COLOURS[0], (255, 255, 255), *COLOURS[2:]]
     assert [tuple(c) for c in found.reshape(-1, 3)[:4].tolist()] == transparent
@@ -111,7 +111,7 @@ def test_palette_with_transparency(tmp_path: Path) -> None:
 def test_rgb_with_a_transparent_colour(tmp_path: Path) -> None:
     image = Image.new("RGB", (2, 1), (1, 2, 3))
     image.putpixel((1, 0), (9, 9, 9))
-    with pytest.warns(UserWarning, match="transparency"):
+    with pytest.warns(CodecWarning, match="transparency"):
         found = read(image, tmp_path / "a.png", transparency=(9, 9, 9))
     assert found[0].tolist() == [[1, 2, 3], [255, 255, 255]]
 
@@ -121,7 +121,7 @@ def test_alpha_is_laid_on_white(tmp_path: Path, mode: str, colour: tuple[int, ..
     image = Image.new(mode, (3, 1))
     for x, alpha in enumerate((0, 128, 255)):
         image.putpixel((x, 0), (*colour, alpha))
-    with pytest.warns(UserWarning, match=r"a\.png: transparency is laid on white"):
+    with pytest.warns(CodecWarning, match=r"a\.png: transparency is laid on white"):
         found = read(image, tmp_path / "a.png")
     rgb = np.array(colour if len(colour) == 3 else colour * 3)
     half = (rgb * 128 + 255 * 127) / 255
@@ -212,7 +212,7 @@ def test_rows_that_are_converted_one_after_the_other(
 def test_one_warning_for_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("compressai_vq.upright_rgb._PIXELS_AT_ONCE", 100)
     Image.new("RGBA", (30, 20)).save(tmp_path / "a.png")
-    with pytest.warns(UserWarning, match="transparency") as caught:
+    with pytest.warns(CodecWarning, match="transparency") as caught:
         read_picture(tmp_path / "a.png", LIMIT)
     assert len(caught) == 1
 
@@ -220,7 +220,7 @@ def test_one_warning_for_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_16_bit_grey_with_a_transparent_level(tmp_path: Path) -> None:
     levels = np.array([[0, 1000, 65535, 1001]], np.uint16)
     Image.fromarray(levels).save(tmp_path / "a.png", transparency=1000)
-    with pytest.warns(UserWarning, match="transparency is laid on white"):
+    with pytest.warns(CodecWarning, match="transparency is laid on white"):
         picture = read_picture(tmp_path / "a.png", 100)
     assert picture[0].tolist() == [[0, 255, 255, 4]]
 
@@ -244,7 +244,7 @@ def png_with_transparent(clear: tuple[int, ...], bits: int, width: int, row: byt
 
 
 def laid_on_white(contents: bytes, path: Path = Path("a.png")) -> list[list[int]]:
-    with pytest.warns(UserWarning, match="transparency is laid on white"):
+    with pytest.warns(CodecWarning, match="transparency is laid on white"):
         picture = read_picture(path, 100, contents=contents)
     found: list[list[int]] = picture[:, 0].t().tolist()
     return found

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from .. import __version__
 from ..argument_parser import ArgumentParser
+from ..errors import CodecWarning
 from . import quick_start
 from .jobs import EXPECTED, one_line
 from .standard_streams import printing, remark, silence
@@ -64,8 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # file names may be in no encoding at all
             stream.reconfigure(errors="backslashreplace")
     warnings.simplefilter("ignore")  # libraries' warnings; ours are shown below
-    for words in (".*is laid on white", ".*: taken for ", "skipped ", ".* cannot be kept"):
-        warnings.filterwarnings("always", message=words)
+    warnings.filterwarnings("always", category=CodecWarning)
     warnings.showwarning = lambda message, *_: remark(f"warning: {message}")
     try:
         arguments = parser(argv[0] if argv else None).parse_args(argv)

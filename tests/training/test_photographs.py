@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from compressai_vq.errors import CodecError
+from compressai_vq.errors import CodecError, CodecWarning
 from compressai_vq.training.photographs import load_photographs, mirrored_region, random_crops
 
 
@@ -112,7 +112,7 @@ def test_photographs_are_upright_and_opaque_as_the_codec_sees_them(tmp_path: Pat
     image.save(tmp_path / "a.png", exif=exif)
     image.putalpha(0)
     image.save(tmp_path / "b.png")
-    with pytest.warns(UserWarning, match=r"b\.png: transparency is laid on white"):
+    with pytest.warns(CodecWarning, match=r"b\.png: transparency is laid on white"):
         turned, white = load_photographs([tmp_path], 16)
     assert turned.shape == (3, 48, 32) and white.shape == (3, 32, 48)
     assert white.min() == 255
