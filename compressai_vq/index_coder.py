@@ -262,13 +262,10 @@ class IndexCoder(EntropyModel):
         low = 1 << self.low_bits
         groups = -(-self.size // low)  # all indices, where they are one digit
         symbols = [groups, *([low] * groups if self.low_bits else [])]
-        if cdfs.shape != (len(symbols), 2 + max(symbols)) or offsets.tolist() != [0] * len(
-            symbols
-        ):
+        rows = len(symbols)
+        if lengths.tolist() != [2 + n for n in symbols] or offsets.tolist() != [0] * rows:
             return False
-        if lengths.tolist() != [2 + count for count in symbols]:
-            return False
-        return all(
+        return cdfs.shape == (rows, 2 + max(symbols)) and all(
             cdf[[0, n, n + 1]].tolist() == [0, 1 << PRECISION, 1 << PRECISION]
             and bool(cdf[: n + 1].diff().gt(0).all())
             for cdf, n in zip(cdfs, symbols, strict=True)

@@ -115,14 +115,19 @@ def write_picture(path: Path | str, picture: Tensor) -> None:
     write_atomically(Path(path), image_file(Path(path), picture))
 
 
+def check_ending(path: Path) -> None:
+    """Raise CodecError for a name whose ending is of no format that is written."""
+    if path.suffix and path.suffix.lower() not in WRITABLE:
+        raise CodecError(f"{path}: cannot write {path.suffix}; known: {', '.join(WRITABLE)}")
+
+
 def check_writable(path: Path, width: int, height: int) -> None:
     """Make sure, before a picture is decoded, that a file can hold it.
 
     Raises:
         CodecError: for an unknown ending, and sizes that the format does not have.
     """
-    if path.suffix and path.suffix.lower() not in WRITABLE:
-        raise CodecError(f"{path}: cannot write {path.suffix}; known: {', '.join(WRITABLE)}")
+    check_ending(path)
     longest = _LONGEST_SIDES.get(_format_of(path))
     if longest is not None and max(width, height) > longest:
         raise CodecError(

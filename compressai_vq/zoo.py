@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from plugins.hific.codec import HiFiC
 
 
+@torch.inference_mode(False)  # a model that is made in it could not be trained
 def _load(
     architecture: str,
     quality: int,
@@ -31,19 +32,6 @@ def _load(
     quality = _checked(quality, len(LADDER))
     if metric not in ("mse", "ms-ssim", "lpips"):
         raise ValueError(f'Invalid metric "{metric}"')
-    # Whatever the caller computes with: a model made in inference mode could not be trained.
-    with torch.inference_mode(False):
-        return _made(architecture, quality, pretrained, progress, coding, **kwargs)
-
-
-def _made(
-    architecture: str,
-    quality: int,
-    pretrained: bool,
-    progress: bool,
-    coding: str | None,
-    **kwargs: Any,
-) -> VQGANCodec:
     if pretrained:
         if kwargs:
             raise TypeError(f"pretrained weights fix {', '.join(kwargs)}")

@@ -264,10 +264,11 @@ def report(
                 continue
             results.append(outcome.result)
             if not as_json:
-                tell(line(outcome.result).replace("\n", "\\n"), file)
+                tell(line(outcome.result), file)
     finally:  # what is done is done, when it is interrupted, too
         if as_json:
-            tell(json.dumps(results, indent=2), file)
+            for text in json.dumps(results, indent=2).splitlines():
+                tell(text, file)
     if untold is not None:
         raise untold
     return 2 if failed else 0

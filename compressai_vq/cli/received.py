@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..atomic_file import check_folder_of, refuse_to_overwrite, write_once
 from ..errors import CodecError
-from ..picture import WRITABLE, image_file
+from ..picture import check_ending, image_file
 from . import jobs, standard_streams
 from .path_arguments import file_path
 from .standard_streams import STANDARD, remark, told
@@ -64,9 +64,7 @@ def check_outputs(arguments: argparse.Namespace) -> None:
             if path is arguments.output:
                 continue
             raise CodecError("only the picture can go to standard output: name the other a file")
-        if path.suffix and path.suffix.lower() not in WRITABLE:
-            known = ", ".join(WRITABLE)
-            raise CodecError(f"{path}: cannot write {path.suffix}; known: {known}")
+        check_ending(path)
         refuse_to_overwrite(path, arguments.force)
         check_folder_of(path)  # before anything is waited for
 

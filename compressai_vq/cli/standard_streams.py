@@ -97,7 +97,7 @@ def say(text: str, stream: TextIO) -> None:
     """
     from tqdm import tqdm  # around its bars
 
-    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     with printing(stream):
         tqdm.write(shown, file=stream)
 
