@@ -18,8 +18,10 @@ import functools
 import hashlib
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest import mock
@@ -31,6 +33,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .cache import cache_dir
+from .cli.standard_streams import remark
 from .codings import PRIOR
 from .errors import CodecError
 from .metrics.finished_rows import FinishedRows
@@ -58,6 +61,8 @@ def main(argv: list[str] | None = None) -> int:
         0, or 2 for bad input, with one line on standard error.
     """
     register()
+    if sys.stderr is None:  # some services start programs without
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     threads = torch.get_num_threads()
     # Importing it sets one thread, for its timing; the metrics use the others.
     import compressai.utils.eval_model.__main__ as tool
@@ -72,10 +77,10 @@ def main(argv: list[str] | None = None) -> int:
             tool.main(sys.argv[1:] if argv is None else argv)
         run.finished.remove()
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        remark("interrupted; the same command goes on from here")
         return 130
     except (CodecError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        remark(f"error: {error}")
         return 2
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -236,6 +237,19 @@ def test_an_interrupted_run_goes_on(
         # What was measured twice may differ in the seventh digit: seen once, on a busy machine.
         assert resumed[name] == pytest.approx(values, rel=1e-5), name
     assert list(rows.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments, code", [(("-q", "1", "--no-perceptual"), 0), (("-q", ""), 2)])
+def test_without_standard_error_it_runs_all_the_same(
+    run: Run,
+    photographs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    code: int,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    result = run("pretrained", photographs / "test", "-a", "mao2024-vqgan-lite", *arguments)
+    assert (result.code, bool(result.out)) == (code, code == 0)
 
 
 def test_other_weights_under_the_same_name_are_measured_anew(
