@@ -30,6 +30,7 @@ def _images(folder: Path, count: int) -> list[Path]:
     return paths
 
 
+@pytest.mark.whole
 def test_several_processes_find_what_one_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

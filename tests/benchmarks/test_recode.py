@@ -15,6 +15,8 @@ from compressai_vq.picture import write_picture
 from ..fixtures import photograph
 from ..taming_reference import one_thread  # noqa: F401
 
+pytestmark = pytest.mark.whole
+
 TIMES = ("encoding_time", "decoding_time")
 
 

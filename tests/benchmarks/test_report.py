@@ -358,6 +358,7 @@ def test_command_writes_page_and_tables_and_says_when_it_cannot_draw(
     }
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(find_browser() is None, reason="no Chromium to draw plots with")
 def test_plots_are_drawn(folder: Path, tmp_path: Path) -> None:
     plots = build_report(folder).plots[:1]

@@ -178,6 +178,7 @@ def test_a_worker_answers_a_line_with_a_run() -> None:
     one.close()
 
 
+@pytest.mark.whole
 def test_peak_memory_is_the_processs_own() -> None:
     # In a process of its own: this one's peak may be far above what it holds now.
     code = (

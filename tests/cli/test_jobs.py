@@ -116,6 +116,7 @@ def test_ray_without_ray(
     assert files_below(tmp_path) == {f"in/{name}" for name in files_below(folder)}
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_interruption_leaves_whole_files_only(tmp_path: Path, weights_file: Path) -> None:
     (tmp_path / "in").mkdir()
