@@ -31,7 +31,7 @@ class AVIF(StillPictureCodec):
             raise CodecError("this Pillow has no AVIF: pip install 'Pillow>=11.3'")
         self.description = (
             f"Pillow {PIL.__version__}, libavif {features.version('avif')}, libaom at speed 4, "
-            "tune ssim, one thread, 4:2:0; quality 0 is the lowest rate that it reaches"
+            "tune ssim, one thread, 4:2:0, no tiles; quality 0 is the lowest rate that it reaches"
         )
 
     def compress(self, picture: Tensor, quality: int) -> bytes:
@@ -44,6 +44,7 @@ class AVIF(StillPictureCodec):
             subsampling="4:2:0",
             codec="aom",
             max_threads=1,
+            autotiling=False,  # tiles serve parallel threads alone, and cost bytes
             advanced={"tune": "ssim"},
         )
 

@@ -12,9 +12,12 @@ from .colour_planes import COLOURS
 from .ffmpeg import YUV444_8
 from .ffmpeg_codec import FFmpegCodec
 
-# Rate control would lower an intra picture's QP against the one given (ipratio), and
-# wavefronts would cost bytes for threads that are not used.
-_SETTINGS = "ipratio=1:keyint=1:info=0:wpp=0:pools=none:frame-threads=1:log-level=error"
+# Rate control would lower an intra picture's QP against the one given (ipratio); wavefronts
+# would cost bytes for threads that are not used, and a still has no time to tell (vui, hrd).
+_SETTINGS = (
+    "ipratio=1:keyint=1:info=0:vui-timing-info=0:vui-hrd-info=0:"
+    "wpp=0:pools=none:frame-threads=1:log-level=error"
+)
 
 
 class HEVC(FFmpegCodec):
@@ -34,7 +37,7 @@ class HEVC(FFmpegCodec):
         super().__init__()
         self.description = (
             f"libx265 of {self._ffmpeg.version}, preset placebo, tune ssim, one thread, 8-bit "
-            f"4:4:4, {COLOURS}; raw bitstream with parameter sets; quality is QP, and 51 is the "
+            f"4:4:4, {COLOURS}; raw bitstream with parameter sets, without timing; quality is QP, and 51 is the "
             "highest QP that HEVC has"
         )
 

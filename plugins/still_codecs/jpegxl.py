@@ -21,7 +21,7 @@ class JPEGXL(StillPictureCodec):
 
     label = "JPEG XL"
     extension = ".jxl"
-    qualities = (0, 8, 20)
+    qualities = (0, 8, 19, 26)  # of both kinds
 
     def __init__(self) -> None:
         try:
@@ -30,9 +30,9 @@ class JPEGXL(StillPictureCodec):
             raise CodecError(f"JPEG XL is not installed: {EXTRA}") from None
 
         self.description = (
-            f"pillow-jxl-plugin {version('pillow-jxl-plugin')}, effort 9, one thread; quality 0 "
-            "is the lowest rate that it reaches without scaling the picture down, far above 0.05 "
-            "bits per pixel for most pictures"
+            f"pillow-jxl-plugin {version('pillow-jxl-plugin')}, effort 9, one thread; below "
+            "quality 19 it halves the picture's sides; quality 0 is the lowest rate that it "
+            "reaches, far above 0.05 bits per pixel for most pictures"
         )
 
     def compress(self, picture: Tensor, quality: int) -> bytes:

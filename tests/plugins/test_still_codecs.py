@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import psnr
-from plugins.still_codecs import external
+from plugins.still_codecs import avif, external, pillow
 from plugins.still_codecs.avif import AVIF
 from plugins.still_codecs.bpg import BPG
 from plugins.still_codecs.colour_planes import from_planes, to_planes
@@ -167,6 +168,39 @@ def test_hevc_has_no_information_message() -> None:
     data = make_or_skip(HEVC).compress(photograph(64, 64), 51)
     assert b"x265" not in data
     assert len(data) < 200
+
+
+def test_hevc_tells_no_time() -> None:
+    data = make_or_skip(HEVC).compress(photograph(64, 64), 51)
+    units = data.split(b"\0\0\1")
+    (parameters,) = [unit for unit in units if unit and unit[0] >> 1 & 63 == 33]
+    assert len(parameters) < 36  # with a clock's rate it has ten bytes more
+
+
+# -- AVIF and JPEG XL ---------------------------------------------------------------------
+
+
+def test_avif_is_not_cut_into_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec, picture = make_or_skip(AVIF), photograph(512, 1024)
+    data = codec.compress(picture, 0)
+
+    def save(*arguments: Any, **options: Any) -> bytes:
+        return pillow.save(*arguments, **{**options, "autotiling": True})
+
+    monkeypatch.setattr(avif, "pillow", SimpleNamespace(save=save))
+    assert len(data) < len(codec.compress(picture, 0))
+
+
+def test_jpeg_xl_halves_the_picture_below_quality_19() -> None:
+    """As its description says, and why its operating points are on both sides of that."""
+    codec, picture = make_or_skip(JPEGXL), noise(64, 64)
+
+    def details(quality: int) -> float:
+        decoded = codec.decompress(codec.compress(picture, quality)).float()
+        return float(torch.fft.fft2(decoded)[:, 20:45, 20:45].abs().square().sum())
+
+    assert 10 * details(18) < details(19)
+    assert min(codec.qualities) < 19 <= max(codec.qualities)
 
 
 # -- what is missing ----------------------------------------------------------------------
