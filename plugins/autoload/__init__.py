@@ -1,7 +1,7 @@
 """Registers our models with CompressAI as soon as, and only when, its zoo is imported.
 
 CompressAI looks for no plugins, so ``python -m compressai.utils.eval_model`` could not know
-ours. :func:`install` runs at every start of Python (``compressai_vq.pth``, or from Python 3.15
+ours. :func:`start` runs at every start of Python (``compressai_vq.pth``, or from Python 3.15
 ``compressai_vq.start``), where all it does is to put an object on ``sys.meta_path``. Hence no
 import but ``sys`` here, not even ``__future__``, which is one more file to read.
 
@@ -31,16 +31,30 @@ _ZOO = "compressai.zoo"
 _OWN_MODULES = "compressai_vq."
 
 
+def start() -> None:
+    """:func:`install`, then forget this package: whoever imports it looks for it as ever.
+
+    At that time ``sys.path`` is not complete, and the copy there that comes first, as a clone
+    that one works in does, may be another than this.
+    """
+    install()
+    for name in list(sys.modules):
+        if f"{name}.".startswith(_OWN_MODULES):
+            del sys.modules[name]
+
+
 def install() -> None:
     """Register when CompressAI's zoo is imported, or now if it has been.
 
-    Calling it again does nothing, and it never raises.
+    Calling it again does nothing, nor does calling another copy's; it never raises.
     """
     try:
         # Python has imported os by now; this is a look-up.
         import os
 
-        if os.environ.get(SWITCH) == "0" or _finder in sys.meta_path:
+        if os.environ.get(SWITCH) == "0":
+            return
+        if any(type(finder).__module__ == __name__ for finder in sys.meta_path):
             return
         sys.meta_path.insert(0, _finder)
         if sys.modules.get(_ZOO) is not None:
@@ -138,7 +152,9 @@ class _Loader:
         return getattr(self._loader, name)
 
     def __reduce__(self) -> "Any":
-        return _itself, (self._loader,)
+        from operator import getitem  # no function of ours: this module may be another by then
+
+        return getitem, ((self._loader,), 0)
 
     def create_module(self, spec: "ModuleSpec") -> "Any":
         create = getattr(self._loader, "create_module", None)
@@ -167,10 +183,6 @@ class _Loader:
         finally:
             finder.running.remove(name)
             finder.register_if_possible()
-
-
-def _itself(loader: "Any") -> "Any":
-    return loader
 
 
 def _warn(error: Exception) -> None:

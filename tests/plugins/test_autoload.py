@@ -274,13 +274,13 @@ def test_unrelated_programs_see_nothing_of_it(site: Path) -> None:
     code = (
         "print(*sorted(n for n in sys.modules if n.startswith(('compressai', 'torch', 'numpy'))))"
     )
-    assert output(site, code).split() == [
+    assert output(site, code) == ""
+    code = "before = set(sys.modules)\nimport compressai_vq.plugins.autoload as a; a.install()"
+    assert output(site, code + "\nprint(*sorted(set(sys.modules) - before))").split() == [
         "compressai_vq",
         "compressai_vq.plugins",
         "compressai_vq.plugins.autoload",
     ]
-    code = "before = set(sys.modules)\nimport compressai_vq.plugins.autoload as a; a.install()"
-    assert output(site, code + "\nprint(set(sys.modules) - before)") == "set()"
 
 
 def test_the_hook_imports_nothing_at_start(site: Path) -> None:
@@ -318,6 +318,22 @@ def test_works_in_a_clone_that_is_not_installed(site: Path) -> None:
     assert output(site, code + REPORT).splitlines() == ["host-model ours ours", "1"]
 
 
+@pytest.mark.parametrize("switch", ["0", "1"])
+def test_a_clone_that_comes_first_on_the_path_is_the_one(site: Path, switch: str) -> None:
+    """With the package installed, too: what one works on is what one means."""
+    clone = site.parent / "clone"
+    shutil.copytree(site / "compressai_vq", clone / "compressai_vq")
+    package = clone / "compressai_vq" / "__init__.py"
+    package.write_text(package.read_text().replace("0.1.0", "9.9.9"))
+    code = f"sys.path.insert(0, {str(clone)!r})\nimport compressai_vq, compressai.zoo\n"
+    code += "print(compressai_vq.__version__, compressai_vq.plugins.__file__)\n"
+    code += "print(len([f for f in sys.meta_path if 'compressai_vq' in type(f).__module__]))"
+    version, plugins, finders = output(site, code, COMPRESSAI_VQ_AUTOLOAD=switch).split()
+    assert (version, Path(plugins).is_relative_to(clone), finders) == ("9.9.9", True, switch)
+    if switch == "1":
+        assert output(site, code + REPORT).splitlines()[2:] == ["host-model ours ours", "1"]
+
+
 def test_another_projects_plugins_folder_is_left_alone(site: Path) -> None:
     shutil.rmtree(site / "compressai_vq" / "plugins")
     other = site / "plugins" / "autoload"
@@ -329,6 +345,6 @@ def test_another_projects_plugins_folder_is_left_alone(site: Path) -> None:
 
 def test_start_file_names_the_same_hook() -> None:
     lines = (ROOT / "plugins" / "autoload" / "compressai_vq.start").read_text().splitlines()
-    assert lines == ["compressai_vq.plugins.autoload:install"]
+    assert lines == ["compressai_vq.plugins.autoload:start"]
     pth = (ROOT / "plugins" / "autoload" / "compressai_vq.pth").read_text(encoding="ascii")
     assert pth.count("\n") == 1 and pth.startswith("import ")
