@@ -20,7 +20,7 @@ class Convolution(nn.Conv2d):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3, padding=1)
-        self._packed: tuple[tuple[int, int], Tensor] | None = None
+        self._packed: packed_weights.Packed | None = None
 
     def forward(self, x: Tensor, silu: bool = False, skip: Tensor | None = None) -> Tensor:
         """(N, C, H, W) to (N, C', H, W).
@@ -40,10 +40,10 @@ class Convolution(nn.Conv2d):
         if fast:
             y = winograd.convolve_learning(x, self.weight, self.bias)
         elif packed_weights.serves(x, self.weight):
-            state = packed_weights.state_of(self.weight)
-            if self._packed is None or self._packed[0] != state:
-                self._packed = state, packed_weights.pack(self.weight, x)
-            y = packed_weights.convolve(x, self._packed[1], self.bias)
+            packed = self._packed
+            if packed is None or not packed.is_of(self.weight):
+                packed = self._packed = packed_weights.Packed(self.weight, x)
+            y = packed_weights.convolve(x, packed.weight, self.bias)
         else:
             y = self._conv_forward(x, self.weight, self.bias)
         return y if skip is None else add(y, skip)

@@ -28,8 +28,21 @@ def serves(x: Tensor, weight: Tensor) -> bool:
     return on_cpu and not weight.requires_grad and available() and not recorded()
 
 
-def state_of(weight: Tensor) -> tuple[int, int]:
-    """Differs after a weight was changed in place or has other memory; not after ``.data`` was."""
+class Packed:
+    """A weight (C', C, 3, 3), packed, best for inputs of the size of ``x``."""
+
+    def __init__(self, weight: Tensor, x: Tensor) -> None:
+        # Kept: where it was freed, another could come to lie in its memory and pass for it.
+        self._of = weight
+        self._state = _state(weight)
+        self.weight = pack(weight, x)
+
+    def is_of(self, weight: Tensor) -> bool:
+        """Whether it is that weight, and unchanged; changes of its ``.data`` are not seen."""
+        return weight is self._of and _state(weight) == self._state
+
+
+def _state(weight: Tensor) -> tuple[int, int]:
     return weight.data_ptr(), 0 if weight.is_inference() else weight._version
 
 
