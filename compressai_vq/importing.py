@@ -15,6 +15,7 @@ from tqdm import tqdm
 from .clustering import cluster_codebook
 from .codebook import nearest_codewords
 from .errors import CodecError, CodecWarning
+from .folder_search import files_in
 from .index_coder import IndexCoder
 from .ladder_weights import LadderWeights
 from .networks.taming import TamingEncoder
@@ -143,8 +144,7 @@ def _spool_latents(
 
 def _photographs(folder: Path, progress: bool) -> Iterator[Tensor]:
     """The images in a folder, (1, 3, H, W) in [0, 1], at most 1024 pixels a side."""
-    paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in ENDINGS and p.is_file()]
-    for path in tqdm(paths, "calibrating", unit="image", disable=not progress):
+    for path in tqdm(files_in(folder, ENDINGS), "calibrating", unit="image", disable=not progress):
         try:
             picture = read_picture(path, _PIXEL_LIMIT)
         except CodecError as error:

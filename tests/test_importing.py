@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,20 @@ def test_unreadable_calibration_images_are_skipped(tmp_path: Path) -> None:
         weights = import_checkpoint(tmp_path / "last.ckpt", folder, progress=False)
     assert len(caught) == 2
     assert weights.calibration == "counted on 1 image"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_linked_folders_are_calibrated_on_too(tmp_path: Path) -> None:
+    saved(tmp_path / "last.ckpt", 8)
+    photographs(tmp_path / "elsewhere", 2)
+    (tmp_path / "photographs").mkdir()
+    (tmp_path / "photographs" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photographs" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.warns(CodecWarning, match=r"skipped .*gone\.png"):
+        weights = import_checkpoint(
+            tmp_path / "last.ckpt", tmp_path / "photographs", progress=False
+        )
+    assert weights.calibration == "counted on 2 images"
 
 
 def test_nothing_to_calibrate_on(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from ..argument_parser import positive
 from ..atomic_file import refuse_to_overwrite
 from ..codings import CODINGS
 from ..errors import CodecError
+from ..folder_search import files_in
 from ..pipeline import MOST_WORKERS, Outcome, in_order, worker_count
-from .folder_search import files_in
 from .path_arguments import FileOrFolder, any_path, stored_path
 from .standard_streams import STANDARD, say, told
 

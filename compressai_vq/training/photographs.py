@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import CodecError
+from ..folder_search import files_in
 from ..picture import ENDINGS, read_picture
 
 _MAX_PIXELS = 1 << 28
@@ -26,7 +27,7 @@ def load_photographs(sources: Iterable[str | Path], min_side: int) -> list[Tenso
     They are read as the codec reads them: upright, transparency laid on white.
 
     Args:
-        sources: folders (searched recursively) and WebDataset tar files.
+        sources: folders (searched recursively, through links too) and WebDataset tar files.
         min_side: smaller pictures are left out: no crop of this many pixels fits in them.
 
     Raises:
@@ -44,11 +45,11 @@ def load_photographs(sources: Iterable[str | Path], min_side: int) -> list[Tenso
     return pictures
 
 
-def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+def _files(source: Path) -> Iterator[tuple[str, bytes | None]]:
+    """Names, and contents where the names are not those of files."""
     if source.is_dir():
-        for path in sorted(source.rglob("*")):
-            if path.suffix.lower() in ENDINGS and path.is_file():
-                yield str(path.relative_to(source)), path.read_bytes()
+        for path in files_in(source, ENDINGS):
+            yield str(path.relative_to(source)), None
         return
     try:
         with tarfile.open(source) as tar:

@@ -116,6 +116,19 @@ def test_ray_without_ray(
     assert files_below(tmp_path) == {f"in/{name}" for name in files_below(folder)}
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_what_cannot_be_read_is_named_and_the_rest_is_done(run: Run, tmp_path: Path) -> None:
+    inside = tmp_path / "in"
+    write_picture(inside / "a.png", photograph(16, 16))
+    (inside / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(inside / "pipe.png")  # would be waited for
+    result = run("compress", inside, "-o", tmp_path / "out", "-q", "1")
+    assert result.code == 2
+    (line,) = result.errors
+    assert "gone.png" in line
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.cvq"]
+
+
 @pytest.mark.whole
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_interruption_leaves_whole_files_only(tmp_path: Path, weights_file: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tarfile
 from pathlib import Path
 from typing import Literal
@@ -103,6 +104,18 @@ def test_what_cannot_be_read_is_named(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "text.tar").write_bytes(b"text")
     with pytest.raises(CodecError, match=r"text\.tar is neither a folder nor a whole tar"):
         load_photographs([str(tmp_path / "text.tar")], 16)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_folders_are_gone_through_by_links_too(folder: Path, tmp_path: Path) -> None:
+    inside = tmp_path / "links"
+    inside.mkdir()
+    (inside / "link").symlink_to(folder)
+    found, expected = load_photographs([inside], 16), load_photographs([folder], 16)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    (inside / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(CodecError, match=r"gone\.png"):
+        load_photographs([inside], 16)
 
 
 def test_photographs_are_upright_and_opaque_as_the_codec_sees_them(tmp_path: Path) -> None:

@@ -5,11 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from compressai_vq.cli.folder_search import files_in
-from compressai_vq.picture import write_picture
-
-from ..fixtures import photograph
-from .conftest import Run
+from compressai_vq.folder_search import files_in
 
 needs_links = pytest.mark.skipif(os.name != "posix", reason="links")
 
@@ -38,19 +34,6 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
     (tmp_path / "real" / "up").symlink_to(tmp_path / "in")
     assert _names(tmp_path / "in") == ["b.png", "c.png", "link/a.png"]
-
-
-@needs_links
-def test_what_cannot_be_read_is_named_and_the_rest_is_done(run: Run, tmp_path: Path) -> None:
-    inside = tmp_path / "in"
-    write_picture(inside / "a.png", photograph(16, 16))
-    (inside / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    os.mkfifo(inside / "pipe.png")  # would be waited for
-    result = run("compress", inside, "-o", tmp_path / "out", "-q", "1")
-    assert result.code == 2
-    (line,) = result.errors
-    assert "gone.png" in line
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.cvq"]
 
 
 def test_folders_that_cannot_be_looked_into_are_among_what_is_found(
