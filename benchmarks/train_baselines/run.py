@@ -40,7 +40,8 @@ class BaselineRun:
         data: names of the photographs' sources, for the provenance.
 
     Raises:
-        ValueError: when the folder's run has other settings or another schedule.
+        ValueError: when the folder's run has other settings, another schedule or other
+            photographs.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class BaselineRun:
 
     def _settings(self) -> str:
         settings = {"recipe": asdict(self.recipe.settings), "schedule": asdict(self.schedule)}
-        return json.dumps(settings)
+        return json.dumps({**settings, "data": self.data, "photographs": len(self.pictures)})
 
     def _save(self) -> None:
         state = {
@@ -139,7 +140,8 @@ class BaselineRun:
         state = load_state(self.folder / "state.pt")
         if state["settings"] != self._settings():
             raise ValueError(
-                f"the run in {self.folder} has other settings: give the same ones, or remove it"
+                f"the run in {self.folder} has other settings or --data: give the same, or "
+                "remove it"
             )
         self.step, self.seconds = state["step"], state["seconds"]
         self.commits = state["commits"]

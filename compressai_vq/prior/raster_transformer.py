@@ -52,6 +52,9 @@ _METADATA = "compressai_vq_raster_transformer"
 _MASKS = ".attn.mask"  # buffers that follow from the window, and are not stored
 WINDOWS_AT_ONCE = 64
 """Keeps attention matrices within some ten MB."""
+_MOST_PAIRS = 1 << 26
+"""Positions times positions, in all layers: so many numbers have taming's masks, of which a file
+holds none."""
 
 
 def new_gpt(size: int, window: int, layers: int, heads: int, width: int) -> GPT:
@@ -253,6 +256,8 @@ def _gpt(tensors: dict[str, Tensor], facts: dict[str, Any]) -> GPT:
     if window * window != positions or tokens < 3:
         raise ValueError(f"{positions} positions of {tokens} tokens are no window")
     layers = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
+    if layers * positions**2 > _MOST_PAIRS:
+        raise ValueError(f"{layers} layers of {positions} positions are too large")
     heads = int(facts["heads"])
     if heads < 1 or width % heads:
         raise ValueError(f"{heads} heads cannot share {width} channels")

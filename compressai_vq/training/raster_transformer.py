@@ -18,6 +18,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..argument_parser import ArgumentParser
-from ..atomic_file import write_atomically
+from ..atomic_file import refuse_to_overwrite, write_atomically
 from ..errors import CodecError
 from ..ladder_weights import LadderWeights
 from ..precision import autocast
@@ -36,6 +37,7 @@ from ..prior.raster_transformer import GPT, RasterTransformer, logits_at, new_gp
 from .exit_code import exit_code
 from .log import append_row, last_row
 from .optimizer import take_step
+from .output_files import check_output
 from .photographs import load_photographs
 from .prior.index_maps import IndexMaps
 from .schedule import warm_cosine
@@ -111,9 +113,10 @@ class RasterRun:
         output: the weights file.
         pictures: training photographs, uint8 (3, H, W), at least a crop in size.
         validation: photographs for the log.
+        data: names of the training photographs' folders or tars, for the record.
 
     Raises:
-        CodecError: when there is a state of other weights or settings.
+        CodecError: when there is a state of other weights, photographs or settings.
     """
 
     def __init__(
@@ -123,8 +126,10 @@ class RasterRun:
         output: Path,
         pictures: list[Tensor],
         validation: list[Tensor],
+        data: Sequence[str] = (),
     ) -> None:
         self.maps, self.config, self.pictures = maps, config, pictures
+        self.data = [Path(source).name for source in data]
         self.output = output
         self.state_path, self.log_path = (output.with_suffix(s) for s in (".state.pt", ".csv"))
         (self.rate,) = maps.rates
@@ -158,11 +163,8 @@ class RasterRun:
                 losses, started = [], time.monotonic()
         return RasterTransformer(self.gpt.eval(), self.rate + 1, self.maps.fingerprint)
 
-    def export(self, data: list[str]) -> bytes:
+    def export(self) -> bytes:
         """Train what is left, write the weights and where they come from; the state is removed.
-
-        Args:
-            data: the training photographs, for the record.
 
         Returns:
             The file's fingerprint.
@@ -172,7 +174,7 @@ class RasterRun:
             "fingerprint": fingerprint.hex(),
             "codec": self.maps.fingerprint.hex(),
             "quality": self.rate + 1,
-            "data": [Path(path).name for path in data],
+            "data": self.data,
             "commits": self.commits,
             "steps": self.step,
             "windows": self.step * self.config.batch * self.config.masks,
@@ -276,15 +278,16 @@ class RasterRun:
             "gpt": self.gpt.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "commits": self.commits,
+            "data": self.data,
         }
         save_state(state, self.state_path)
 
     def _resume(self) -> None:
         state = load_state(self.state_path)
-        ours = (asdict(self.config), self.maps.fingerprint.hex(), self.rate)
-        if (state["config"], state["fingerprint"], state["rate"]) != ours:
+        ours = (asdict(self.config), self.maps.fingerprint.hex(), self.rate, self.data)
+        if (state["config"], state["fingerprint"], state["rate"], state["data"]) != ours:
             raise CodecError(
-                f"{self.state_path} belongs to other weights or settings: "
+                f"{self.state_path} belongs to other weights, --data or settings: "
                 "remove it or choose another -o"
             )
         self.step, self.seconds = state["step"], state["seconds"]
@@ -325,6 +328,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--learning-rate", type=float, default=RasterConfig.learning_rate)
     parser.add_argument("--threads", type=int, default=0, help="default: all cores")
     parser.add_argument("-o", "--output", type=Path, required=True, help="safetensors file")
+    parser.add_argument(
+        "-f", "--force", action="store_true", help="overwrite it, and .json and .csv beside it"
+    )
     arguments = parser.parse_args(argv)
     return exit_code(lambda: _run(arguments))
 
@@ -335,6 +341,10 @@ def _run(arguments: argparse.Namespace) -> None:
     config = RasterConfig(**{name: getattr(arguments, name) for name in names})
     if arguments.output.suffix != ".safetensors":  # files beside it differ in the ending
         raise CodecError(f"{arguments.output} must end in .safetensors: choose another -o")
+    check_output(arguments.output, arguments.force)
+    log, state = (arguments.output.with_suffix(s) for s in (".csv", ".state.pt"))
+    if not state.exists():
+        refuse_to_overwrite(log, arguments.force)
     if config.steps < 1 or config.batch < 1:
         raise CodecError("--steps and --batch must be at least 1")
     if min(config.layers, config.width) < 1:
@@ -353,7 +363,7 @@ def _run(arguments: argparse.Namespace) -> None:
     maps = index_maps(weights, arguments.quality)
     pictures = load_photographs(arguments.data, config.crop)
     validation = load_photographs(arguments.validation, config.crop)
-    RasterRun(maps, config, arguments.output, pictures, validation).export(arguments.data)
+    RasterRun(maps, config, arguments.output, pictures, validation, arguments.data).export()
 
 
 if __name__ == "__main__":

@@ -105,6 +105,9 @@ def test_a_run_with_other_settings_is_not_continued(
     other = Schedule(steps=8, targets=(0.1, 0.05))
     with pytest.raises(ValueError, match="other settings"):
         BaselineRun(tiny_cheng2020(), other, tmp_path, pictures, [])
+    for photographs, names in ((pictures, ["other.tar"]), (pictures[:1], [])):
+        with pytest.raises(ValueError, match="other settings or --data"):
+            BaselineRun(tiny_cheng2020(), SCHEDULE, tmp_path, photographs, names)
 
 
 def test_steps_with_gradients_that_are_not_finite_are_not_made() -> None:

@@ -201,6 +201,8 @@ def damaged(how: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         facts["heads"] = 0
     elif how == "codec":
         facts["codec"] = "no digits"
+    elif how == "large":
+        tensors["pos_emb"] = torch.ones(1, 96 * 96, 16)
     elif how == "quality":
         del facts["quality"]
     return tensors, facts
@@ -208,7 +210,18 @@ def damaged(how: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 @pytest.mark.parametrize(
     "how",
-    ["lacks", "more", "shape", "window", "infinite", "heads", "no heads", "codec", "quality"],
+    [
+        "lacks",
+        "more",
+        "shape",
+        "window",
+        "infinite",
+        "heads",
+        "no heads",
+        "codec",
+        "quality",
+        "large",
+    ],
 )
 def test_damaged_files(tmp_path: Path, how: str) -> None:
     tensors, facts = damaged(how)

@@ -118,12 +118,13 @@ def test_large_weights_are_scaled_until_sums_are_exact() -> None:
 
 def test_it_learns_and_its_export_codes_as_well(tmp_path: Path) -> None:
     config = dataclasses.replace(TINY, steps=120, quantize_from=90)
-    run = PriorRun(Slopes(), config, tmp_path, pictures(), pictures()[:3])
+    data = ["some/shard.tar"]
+    run = PriorRun(Slopes(), config, tmp_path, pictures(), pictures()[:3], data=data)
     run.train(save_every=60)
     bits = run.validation_bits()
     assert bits[0] < 0.6 * run.plain[0] and bits[4] < 0.9 * run.plain[4]
     output = tmp_path / "prior.safetensors"
-    export(tmp_path, Slopes().codewords(), ["some/shard.tar"], output)
+    export(tmp_path, Slopes().codewords(), output)
     weights = PriorWeights.load(output)
     assert weights.codec == bytes(range(32))
     coder = PriorCoder(weights.network)

@@ -32,7 +32,7 @@ def test_a_new_run_goes_on_from_the_prior_of_another_codec(tmp_path: Path) -> No
         kept = fresh if name.startswith("codewords_") else learned
         assert torch.equal(value, kept[name]), name
     again.train(2)
-    export(tmp_path / "again", words, ["some.tar"], tmp_path / "again.safetensors")
+    export(tmp_path / "again", words, tmp_path / "again.safetensors")
     facts = json.loads((tmp_path / "again.json").read_text())
     assert facts["start"]["steps"] == facts["steps"] == TINY.steps
     assert "--start" in facts["commands"][0]
@@ -50,7 +50,7 @@ def test_a_new_run_goes_on_from_a_weights_file(tmp_path: Path) -> None:
     run = PriorRun(Slopes(), TINY, tmp_path / "first", pictures(), pictures())
     run.train(2)
     file = tmp_path / "first.safetensors"
-    export(tmp_path / "first", Slopes().codewords(), ["some.tar"], file)
+    export(tmp_path / "first", Slopes().codewords(), file)
     again = PriorRun(Slopes(), TINY, tmp_path / "again", pictures(), pictures(), start=file)
     # Nothing is lost: it rounds to the file's own integers.
     same = PriorWeights(integer_network(again.model), Slopes().fingerprint)
@@ -58,7 +58,7 @@ def test_a_new_run_goes_on_from_a_weights_file(tmp_path: Path) -> None:
     assert (tmp_path / "same.safetensors").read_bytes() == file.read_bytes()
     learned = again.train(2)
     assert not torch.equal(learned["read.4.weight"], torch.zeros_like(learned["read.4.weight"]))
-    export(tmp_path / "again", Slopes().codewords(), ["some.tar"], tmp_path / "again.safetensors")
+    export(tmp_path / "again", Slopes().codewords(), tmp_path / "again.safetensors")
     facts = json.loads((tmp_path / "again.json").read_text())
     assert facts["start"]["fingerprint"] == PriorWeights.load(file).fingerprint.hex()
     assert facts["start"]["steps"] == TINY.steps
@@ -74,8 +74,33 @@ def test_what_cannot_be_started_from_is_one_line(tmp_path: Path) -> None:
         start(tmp_path / "text.pt")
     run = PriorRun(Slopes(), dataclasses.replace(TINY, steps=1), tmp_path, pictures(), pictures())
     run.train()
-    export(tmp_path, Slopes().codewords(), ["some.tar"], tmp_path / "prior.safetensors")
+    export(tmp_path, Slopes().codewords(), tmp_path / "prior.safetensors")
     with pytest.raises(CodecError, match="other sizes"):
         start(tmp_path / "state.pt", dataclasses.replace(TINY, channels=24))
     with pytest.raises(CodecError, match="another depth"):
         start(tmp_path / "prior.safetensors", dataclasses.replace(TINY, depth=3))
+
+
+def test_a_run_keeps_its_photographs_and_its_start(tmp_path: Path) -> None:
+    """Or its record would tell of what it never saw."""
+
+    def run(folder: str, *, start: str | None = None, data: str = "a/first.tar") -> PriorRun:
+        path = None if start is None else tmp_path / start / "state.pt"
+        maps, photographs = Slopes(), pictures()
+        return PriorRun(
+            maps, TINY, tmp_path / folder, photographs, photographs, start=path, data=[data]
+        )
+
+    run("one").train(2)
+    run("two").train(3)
+    run("again", start="one").train(2)
+    assert run("again", start="one", data="b/first.tar").step == TINY.steps
+    assert run("again").start is not None
+    with pytest.raises(ValueError, match=r"is of first\.tar: give the same --data"):
+        run("again", start="one", data="second.tar")
+    for folder, start in (("again", "two"), ("one", "two")):
+        with pytest.raises(ValueError, match="did not begin from that --start"):
+            run(folder, start=start)
+    export(tmp_path / "again", Slopes().codewords(), tmp_path / "again.safetensors")
+    facts = json.loads((tmp_path / "again.json").read_text())
+    assert facts["data"] == ["first.tar"] and "--data first.tar" in facts["commands"][0]

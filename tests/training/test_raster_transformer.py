@@ -51,7 +51,7 @@ def pictures() -> list[Tensor]:
 
 def tiny_run(output: Path, **changes: Any) -> RasterRun:
     config = dataclasses.replace(TINY, **changes)
-    return RasterRun(Slopes((0,)), config, output, pictures(), pictures())
+    return RasterRun(Slopes((0,)), config, output, pictures(), pictures(), ["a.tar"])
 
 
 def test_gaps_have_all_ratios() -> None:
@@ -120,13 +120,14 @@ def test_resumed_training_equals_uninterrupted(
 
 def test_a_run_of_other_weights_or_settings_is_not_resumed(tmp_path: Path) -> None:
     tiny_run(tmp_path / "t.safetensors", steps=1).train()
-    with pytest.raises(CodecError, match="other weights or settings"):
+    with pytest.raises(CodecError, match="other weights, --data or settings"):
         tiny_run(tmp_path / "t.safetensors", steps=2)
     other = Slopes((0,))
     other.fingerprint = bytes(32)
     config = dataclasses.replace(TINY, steps=1)
-    with pytest.raises(CodecError, match="other weights or settings"):
-        RasterRun(other, config, tmp_path / "t.safetensors", pictures(), pictures())
+    for maps, data in ((other, "a.tar"), (Slopes((0,)), "b.tar")):
+        with pytest.raises(CodecError, match="other weights, --data or settings"):
+            RasterRun(maps, config, tmp_path / "t.safetensors", pictures(), pictures(), [data])
 
 
 def test_one_quality_is_encoded_alone() -> None:
@@ -162,6 +163,25 @@ def test_command_trains_and_exports(tmp_path: Path) -> None:
     assert facts["codec"] == transformer.codec.hex()
     assert facts["steps"] == 2 and facts["windows"] == 4 and facts["metrics"]["step"] == 2
     assert sorted(p.name for p in output.parent.iterdir()) == ["t.csv", "t.json", "t.safetensors"]
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".json", ".csv"])
+def test_nothing_is_overwritten_unasked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    output = tmp_path / "out" / "t.safetensors"
+    output.parent.mkdir()
+    theirs = output.with_suffix(ending)
+    theirs.write_text("mine")
+    command = [*arguments(tmp_path), "-o", str(output)]
+    try:
+        assert main(command) == 2
+        assert f"t{ending} exists; --force overwrites it" in capsys.readouterr().err
+        assert theirs.read_text() == "mine" and list(output.parent.iterdir()) == [theirs]
+        assert main([*command, "-f"]) == 0
+    finally:
+        torch.set_flush_denormal(False)
+    assert theirs.read_bytes() != b"mine"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         "--start",
         type=Path,
         metavar="PRIOR",
-        help="an earlier prior to go on from: state.pt of a run, or .safetensors with its .json",
+        help="an earlier prior that a new run goes on from: state.pt of a run, or .safetensors "
+        "with its .json",
     )
     parser.add_argument("--config", type=Path, default=_CONFIG, help="default: the packaged one")
     parser.add_argument("--threads", type=int, default=0, help="default: all cores")
@@ -69,10 +70,11 @@ def _run(arguments: argparse.Namespace) -> None:
     pictures = load_photographs(arguments.data, config.crop)
     validation = load_photographs(arguments.validation, config.crop)
     folder = arguments.runs / "prior"
-    run = PriorRun(maps, config, folder, pictures, validation, device, arguments.start)
+    start, data = arguments.start, arguments.data
+    run = PriorRun(maps, config, folder, pictures, validation, device, start, data)
     run.train()
     output = arguments.output or folder / "prior.safetensors"
-    export(folder, maps.codewords(), arguments.data, output)
+    export(folder, maps.codewords(), output)
 
 
 def _device(name: str) -> torch.device:

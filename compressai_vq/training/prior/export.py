@@ -61,13 +61,12 @@ def _integers(weight: Tensor, bias: Tensor, to: int) -> tuple[Tensor, Tensor, Te
     return weight, offsets, shift.to(torch.int8)
 
 
-def export(run: Path, maps_codewords: dict[int, Tensor], data: list[str], output: Path) -> None:
+def export(run: Path, maps_codewords: dict[int, Tensor], output: Path) -> None:
     """Write the weights file and, beside it, ``.json`` that tells where it comes from.
 
     Args:
         run: the run's folder, with ``state.pt`` and ``log.csv``.
         maps_codewords: each rate's codebook, of the weights that were trained on.
-        data: the training photographs, for the record.
         output: safetensors file.
     """
     state = load_state(run / "state.pt")
@@ -76,14 +75,14 @@ def export(run: Path, maps_codewords: dict[int, Tensor], data: list[str], output
     model = PriorModel(maps_codewords, sizes, config["channels"], config["depth"])
     model.load_state_dict(state["average"])
     weights = PriorWeights(integer_network(model), bytes.fromhex(state["fingerprint"]))
-    facts = _provenance(run, state, data)
+    facts = _provenance(run, state)
     facts = {"fingerprint": weights.save(output).hex(), **facts}
     write_atomically(output.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
 
 
-def _provenance(run: Path, state: dict[str, Any], data: list[str]) -> dict[str, Any]:
+def _provenance(run: Path, state: dict[str, Any]) -> dict[str, Any]:
     last = last_row(run / "log.csv")
-    names = [Path(path).name for path in data]
+    names = state.get("data", [])
     command = "python -m compressai_vq.training.prior"
     command += f" --data {' '.join(names)} --validation VALIDATION --runs RUNS"
     start = state.get("start")

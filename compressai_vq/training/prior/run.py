@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -43,11 +43,12 @@ class PriorRun:
         device: where training runs.
         start: ``state.pt`` of another run or a prior's weights file, of the same sizes, that a
             new run goes on from: a codec that was trained further has nearly the same index maps.
+        data: names of the photographs' folders or tars, for the record.
 
     Raises:
         CodecError: when it cannot start from ``start``.
-        ValueError: when the folder's run is of other weights or has settings that differ in more
-            than how many steps there are, or when what it stores is of other photographs.
+        ValueError: when the folder's run is of other weights or photographs, began from another
+            ``start``, or has settings that differ in more than how many steps there are.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class PriorRun:
         validation: list[Tensor],
         device: str | torch.device = "cpu",
         start: Path | None = None,
+        data: Sequence[str] = (),
     ) -> None:
         self.maps, self.config, self.folder = maps, config, folder
         self.pictures, self.device = pictures, torch.device(device)
@@ -72,9 +74,8 @@ class PriorRun:
         self.step = 0
         self.seconds = 0.0
         self.commits: list[str] = []
-        self.start: dict[str, Any] | None = None
-        if start is not None and not (folder / "state.pt").exists():
-            self.start = start_from(start, self.model)
+        self.data = [Path(source).name for source in data]
+        self.start = None if start is None else start_from(start, self.model)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
         self._prepare_validation(validation, frequencies)
         folder.mkdir(parents=True, exist_ok=True)
@@ -205,6 +206,7 @@ class PriorRun:
             "fingerprint": self.maps.fingerprint.hex(),
             "rates": self.maps.rates,
             "start": self.start,
+            "data": self.data,
         }
         save_state(state, self.folder / "state.pt")
 
@@ -220,6 +222,16 @@ class PriorRun:
                     f"the run in {self.folder} has {name} {state['config'][name]}, not "
                     f"{settings[name]}: give the same settings, or another --runs"
                 )
+        if state.get("data", self.data) != self.data:
+            raise ValueError(
+                f"the run in {self.folder} is of {' '.join(state['data'])}: give the same --data, "
+                "or another --runs"
+            )
+        if self.start is not None and self.start != state.get("start"):
+            raise ValueError(
+                f"the run in {self.folder} did not begin from that --start: leave it out to go "
+                "on, or give another --runs"
+            )
         self.step, self.seconds = state["step"], state["seconds"]
         self.model.load_state_dict(state["model"])
         self.average = state["average"]
