@@ -96,7 +96,7 @@ class Refinement:
     Args:
         steps: of the shares; 0 leaves the nearest codewords. Every eighth one asks VGG16 too,
             the third from the last among these; fewer than eight ask AlexNet alone. Fewer than
-            four can make pictures of few codewords worse.
+            four may find nothing better for pictures of few codewords.
         device: where the metrics' networks run: the codecs' own.
         allow_download: whether a backbone may be fetched when the cache has none.
         each_step: called before each step; what it raises ends a refinement.
@@ -133,7 +133,8 @@ class Refinement:
         """The refined index map of a picture.
 
         Large pictures are refined window by window, each with the indices around it held
-        fast. Pictures with a side under 64 pixels keep the nearest codewords.
+        fast. A window that would not come closer, bits and LPIPS by AlexNet taken together,
+        keeps the nearest codewords, and so do pictures with a side under 64 pixels.
 
         Args:
             codec: made ready for inference.
@@ -177,6 +178,7 @@ class Refinement:
         height, width = part.shape[-2:]
         objective = _Objective(self._nets, part[pixels], codec)
         map_of_part = indices[outer.slices()].clone()
+        nearest = map_of_part[inside].clone()
         around = codec.codebook.lookup(map_of_part[None]).detach()
         with torch.no_grad():
             latent = codec.latent(part).float()[(..., *inside)]
@@ -207,7 +209,19 @@ class Refinement:
             (logits.grad,) = torch.autograd.grad(loss, logits)
             optimizer.step()
             shorter.step()
-        return logits.detach().argmax(-1)
+        # Steps see what a decoder paints beyond black and white, which nobody else does, and few
+        # of them do not get far: what they found may be further away, as it is shown.
+        found = logits.detach().argmax(-1)
+        costs = []
+        for chosen in (nearest, found):
+            map_of_part[inside] = chosen
+            bits = codec.expected_bits(map_of_part, coding)[inside]
+            with torch.no_grad():
+                codewords = codec.codebook.lookup(map_of_part[None])
+                shown = codec.image(codewords, (outer.top, outer.left))[..., :height, :width]
+                loss = positions * objective(shown.clamp(0, 1)[pixels], by_all=False)
+                costs.append(float(loss + per_bit * bits.gather(-1, chosen[..., None]).sum()))
+        return found if costs[1] < costs[0] else nearest
 
 
 def _closeness(latents: Tensor, codewords: Tensor) -> Tensor:

@@ -76,6 +76,31 @@ def test_four_steps_bring_lpips_down(quality: int) -> None:
     assert refined["lpips"] < before["lpips"]
 
 
+@pytest.mark.parametrize(
+    ("quality", "steps", "picture"),
+    [(9, 32, torch.full((3, 128, 128), 255, dtype=torch.uint8)), (1, 1, photograph(128, 160, 1))],
+)
+def test_what_is_further_away_is_not_taken(quality: int, steps: int, picture: Tensor) -> None:
+    codec = _shipped().codec(quality)
+    found, nearest = _refinement(steps).indices(codec, picture), codec.encode(picture[None])[0]
+    refined, before = _distances(codec, picture, found, nearest)
+    assert refined["lpips"] <= before["lpips"]
+
+
+def test_vgg16_is_asked_at_one_step_in_eight(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    distance = refinement._Objective.__call__
+
+    def spy(self: refinement._Objective, x_hat: Tensor, by_all: bool) -> Tensor:
+        if x_hat.requires_grad:  # a step
+            asked.append(by_all)
+        return distance(self, x_hat, by_all)
+
+    monkeypatch.setattr(refinement._Objective, "__call__", spy)
+    _refinement(9).indices(_shipped().codec(5), photograph(HEIGHT, WIDTH))
+    assert asked == [step == 6 for step in range(9)]  # the third from the last
+
+
 def test_files_are_as_any_others() -> None:
     picture = photograph(HEIGHT, WIDTH)
     weights = _shipped().weights
@@ -113,10 +138,11 @@ def test_bits_are_those_of_the_map_as_it_has_become(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(VQGANCodec, "expected_bits", spy)
     found = _refinement(9).indices(codec, picture)
-    first, second, third = seen
+    first, second, third, *compared = seen
     assert torch.equal(first, codec.encode(picture[None])[0])
     assert not torch.equal(first, second) and not torch.equal(second, third)
     assert third.ne(found).float().mean() < first.ne(found).float().mean()
+    assert all(torch.equal(*pair) for pair in zip(compared, (first, found), strict=True))
 
 
 def test_bits_of_a_prior_that_is_not_there() -> None:
@@ -187,9 +213,17 @@ def test_large_pictures_are_refined_window_by_window(monkeypatch: pytest.MonkeyP
         seen.append((tile.inner, tile.outer))
         return whole_window(self, codec, picture, indices, tile, coding)
 
+    image = VQGANCodec.image
+
+    def image_at(self: VQGANCodec, codewords: Tensor, corner: tuple[int, int]) -> Tensor:
+        assert corner == (seen[-1][1].top, seen[-1][1].left)  # the grain hangs on it
+        return image(self, codewords, corner)
+
     monkeypatch.setattr(Refinement, "_window", window)
+    monkeypatch.setattr(VQGANCodec, "image", image_at)
     monkeypatch.setattr(refinement, "WINDOW", 7)
     found = _refinement().indices(codec, picture)
+    monkeypatch.setattr(VQGANCodec, "image", image)
     assert len(seen) == 2
     assert all(outer == inner.grown(4, whole(7, 11)) for inner, outer in seen)
     for inner, _ in seen:
