@@ -97,6 +97,12 @@ def test_and_where_torch_s_newer_settings_ask_for_them() -> None:
     assert exact_products()
 
 
+def test_and_where_they_come_without_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As oneDNN's environment variables bring them: by a trial alone."""
+    monkeypatch.setattr(integer_winograd, "_probe", lambda settings: False)
+    assert not exact_products()
+
+
 def test_the_packaged_prior_is_filtered() -> None:
     path = packaged_prior(pretrained_weights("mao2024-vqgan-lite"))
     assert path is not None

@@ -56,17 +56,18 @@ def test_masks_ask_for_what_coding_asks_for() -> None:
     assert (gaps[weights > 0]).all() and (weights.flatten(1) > 0).any(1).float().mean() > 0.9
     # Known positions and asked-for ones are neighbouring passes of the order, shifted.
     numbers = pass_numbers(9 + PERIOD, 11 + PERIOD)
+    corners = []
     for gap, weight in zip(gaps[:20], weights[:20], strict=True):
-        placed = (
-            numbers[top : top + 9, left : left + 11]
+        corners += [
+            (top, left)
             for top in range(PERIOD)
             for left in range(PERIOD)
-        )
-        assert any(
-            torch.equal(gap, place >= chosen) and torch.equal(weight > 0, place == chosen)
-            for place in placed
             for chosen in range(NUM_PASSES)
-        )
+            if torch.equal(gap, (place := numbers[top : top + 9, left : left + 11]) >= chosen)
+            and torch.equal(weight > 0, place == chosen)
+        ][:1]
+    assert len(corners) == 20
+    assert all(len(set(starts)) > 2 for starts in zip(*corners, strict=True))
     # The expected loss is the mean over the map: weights sum to one on average.
     assert weights.flatten(1).sum(1).mean().item() == pytest.approx(1, abs=0.1)
 
@@ -127,6 +128,9 @@ def test_it_learns_and_its_export_codes_as_well(tmp_path: Path) -> None:
     export(tmp_path, Slopes().codewords(), output)
     weights = PriorWeights.load(output)
     assert weights.codec == bytes(range(32))
+    run.model.load_state_dict(run.average)
+    averaged = PriorWeights(integer_network(run.model), weights.codec)
+    assert averaged.save(tmp_path / "averaged") == weights.fingerprint
     coder = PriorCoder(weights.network)
     for rate, maps in run.validation.items():
         coded = sum(coder.bits(indices, rate) for indices in maps)
@@ -143,7 +147,8 @@ def test_resumed_training_equals_uninterrupted(
 ) -> None:
     # Muon has what is between at least 64 channels.
     config = dataclasses.replace(TINY, optimizer=optimizer, channels=64)
-    whole = PriorRun(Slopes(), config, tmp_path / "whole", pictures(), pictures()).train(2)
+    run = PriorRun(Slopes(), config, tmp_path / "whole", pictures(), pictures())
+    whole = run.train(2)
     step = PriorRun._train_step
 
     def interrupted(self: PriorRun) -> float:
@@ -155,12 +160,31 @@ def test_resumed_training_equals_uninterrupted(
     with pytest.raises(KeyboardInterrupt):
         PriorRun(Slopes(), config, tmp_path / "parts", pictures(), pictures()).train(2)
     monkeypatch.undo()
+    monkeypatch.setattr("compressai_vq.training.source_commit.source_commit", lambda: "later")
     resumed = PriorRun(Slopes(), config, tmp_path / "parts", pictures(), pictures())
-    assert resumed.step == 4
+    assert resumed.step == 4 and resumed.seconds > 0
+    assert resumed.commits == [*run.commits, "later"]
     parts = resumed.train(2)
     assert all(torch.equal(parts[name], value) for name, value in whole.items())
     with (tmp_path / "parts" / "log.csv").open() as log:
         assert [row["step"] for row in csv.DictReader(log)] == ["2", "4", "6"]
+
+
+def test_a_log_changes_nothing(tmp_path: Path) -> None:
+    """It measures the averaged weights, and training goes on with its own."""
+    runs = [
+        PriorRun(Slopes(), TINY, tmp_path / name, pictures(), pictures()) for name in ("a", "b")
+    ]
+    often, once = (run.train(save_every) for run, save_every in zip(runs, (1, 6), strict=True))
+    assert all(torch.equal(often[name], value) for name, value in once.items())
+
+
+def test_the_average_follows_at_once_where_there_is_little_to_average(tmp_path: Path) -> None:
+    run = PriorRun(Slopes(), dataclasses.replace(TINY, steps=1), tmp_path, pictures(), pictures())
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    average = run.train()
+    for name, value in run.model.state_dict().items():
+        torch.testing.assert_close(average[name], torch.lerp(before[name], value, 0.9))
 
 
 def test_stored_maps_are_those_of_views_of_the_photographs(tmp_path: Path) -> None:
