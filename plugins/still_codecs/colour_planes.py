@@ -33,6 +33,7 @@ def to_planes(picture: Tensor, bits: int, subsampled: bool) -> bytes:
             made even by repeating the last row or column.
     """
     ycbcr = rgb2ycbcr(picture[None].float() / 255)
+    ycbcr[:, 1:] += _above_the_middle(bits)
     planes = yuv_444_to_420(pad_to_stride(ycbcr, 2)) if subsampled else ycbcr.split(1, 1)
     return b"".join(_to_samples(plane, bits) for plane in planes)
 
@@ -59,7 +60,18 @@ def from_planes(data: bytes, height: int, width: int, bits: int, subsampled: boo
     cb, cr = (plane.view(1, 1, *chroma) for plane in others)
     luma = y.view(1, 1, height, width)
     whole = yuv_420_to_444((luma, cb, cr)) if subsampled else torch.cat((luma, cb, cr), 1)
+    whole[:, 1:] -= _above_the_middle(bits)
     return ycbcr2rgb(whole)[0].mul(255).round().clamp(0, 255).to(torch.uint8)
+
+
+def _above_the_middle(bits: int) -> float:
+    """Where no colour is in chroma, above 0.5.
+
+    The middle of 256 levels lies between two, and the standard takes the upper one; with
+    CompressAI's functions alone all greys would come back a little red and blue.  Half a level
+    of 1024 is lost in the rounding to 8 bits.
+    """
+    return 0.5 / 255 if bits == 8 else 0.0
 
 
 def _to_samples(plane: Tensor, bits: int) -> bytes:

@@ -37,8 +37,8 @@ class HEVC(FFmpegCodec):
         super().__init__()
         self.description = (
             f"libx265 of {self._ffmpeg.version}, preset placebo, tune ssim, one thread, 8-bit "
-            f"4:4:4, {COLOURS}; raw bitstream with parameter sets, without timing; quality is "
-            "QP, and 51 is the highest QP that HEVC has"
+            f"4:4:4, {COLOURS}, neutral at 128; raw bitstream with parameter sets, without "
+            "timing; quality is QP, and 51 is the highest QP that HEVC has"
         )
 
     def options(self, quality: int) -> list[str]:

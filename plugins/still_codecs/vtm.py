@@ -53,8 +53,8 @@ class VTM(StillPictureCodec):
         self._paths = Paths(arguments)
         digest = hashlib.sha256(encoder.read_bytes() + config.read_bytes()).hexdigest()[:16]
         self.description = (
-            f"VTM {digest}, {config.name}, 8-bit 4:4:4, {COLOURS}; bitstream after 4 bytes that "
-            "give the size; quality is QP"
+            f"VTM {digest}, {config.name}, 8-bit 4:4:4, {COLOURS}, neutral at 128; bitstream "
+            "after 4 bytes that give the size; quality is QP"
         )
 
     def compress(self, picture: Tensor, quality: int) -> bytes:

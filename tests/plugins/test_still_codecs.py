@@ -120,6 +120,12 @@ def test_planes_are_those_of_bt709_in_full_range() -> None:
 
 
 @pytest.mark.parametrize("bits", [8, 10])
+def test_greys_stay_grey(bits: int) -> None:
+    picture = torch.arange(256, dtype=torch.uint8).view(1, 16, 16).expand(3, 16, 16)
+    assert torch.equal(from_planes(to_planes(picture, bits, False), 16, 16, bits, False), picture)
+
+
+@pytest.mark.parametrize("bits", [8, 10])
 def test_planes_without_subsampling_lose_next_to_nothing(bits: int) -> None:
     picture = noise(11, 7)
     planes = to_planes(picture, bits, False)
