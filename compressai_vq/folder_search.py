@@ -12,6 +12,9 @@ _Identity = tuple[int, int]
 def files_in(folder: Path, endings: Iterable[str]) -> list[Path]:
     """Files by their endings, sorted; links to files and folders are followed.
 
+    Not those that macOS leaves beside others where a file system has no room for what it knows of
+    them: :func:`is_beside`.
+
     What should be read and cannot be is among them, for whoever reads it to fail and say so:
     folders that cannot be looked into, and links that lead nowhere.  A folder that has been come
     through is not entered again.
@@ -21,6 +24,11 @@ def files_in(folder: Path, endings: Iterable[str]) -> list[Path]:
         endings: in lower case, with their dots.
     """
     return sorted(_found(folder, frozenset(endings), frozenset()))
+
+
+def is_beside(name: str) -> bool:
+    """Whether it is such a file: ``._photo.jpg`` is no photograph."""
+    return name.startswith("._")
 
 
 def _found(folder: Path, endings: frozenset[str], above: frozenset[_Identity]) -> Iterator[Path]:
@@ -38,6 +46,8 @@ def _found(folder: Path, endings: frozenset[str], above: frozenset[_Identity]) -
         path = folder / entry.name
         if _is(entry.is_dir):
             yield from _found(path, endings, above | {identity})
+        elif is_beside(entry.name):
+            continue
         elif path.suffix.lower() in endings and (_is(entry.is_file) or not os.path.exists(path)):
             yield path
 

@@ -21,7 +21,16 @@ def _names(folder: Path) -> list[str]:
 
 
 def test_files_of_all_depths_by_their_endings(tmp_path: Path) -> None:
-    _made(tmp_path, "b.png", "a/c.JPG", "a/d.txt", "a/b/c/d.jpg", "e.png/f.png", ".hidden.png")
+    _made(
+        tmp_path,
+        "b.png",
+        "a/c.JPG",
+        "a/d.txt",
+        "a/b/c/d.jpg",
+        "e.png/f.png",
+        ".hidden.png",
+        "a/._c.JPG",
+    )
     expected = [".hidden.png", "a/b/c/d.jpg", "a/c.JPG", "b.png", "e.png/f.png"]
     assert _names(tmp_path) == expected
 

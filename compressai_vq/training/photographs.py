@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import CodecError
-from ..folder_search import files_in
+from ..folder_search import files_in, is_beside
 from ..picture import ENDINGS, read_picture
 
 _MAX_PIXELS = 1 << 28
@@ -56,6 +56,8 @@ def _files(source: Path) -> Iterator[tuple[str, bytes | None]]:
             for member in tar:
                 # Not links, which may lead nowhere or to themselves.
                 if not (member.isfile() and member.name.lower().endswith(ENDINGS)):
+                    continue
+                if is_beside(member.name.rpartition("/")[2]):
                     continue
                 handle = tar.extractfile(member)
                 if handle is not None:

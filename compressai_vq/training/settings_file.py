@@ -28,7 +28,7 @@ def read_settings(kind: type[Settings], path: str | Path) -> Settings:
             or not what :func:`check_settings` wants.
     """
     try:
-        found = tomllib.loads(Path(path).read_text())
+        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise CodecError(f"cannot read settings {path}: {error.strerror}") from error
     except ValueError as error:

@@ -5,6 +5,7 @@ Nothing is acknowledged or sent again: what is lost is guessed by the receiver.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from typing import Any
@@ -19,7 +20,7 @@ LONGEST_DATAGRAM = 65_507
 _MOST_USABLE = 4 * MAX_PACKETS
 _MOST_BYTES = 1 << 26  # of them; the largest image has less than a megabyte of indices
 _MOST_UNUSABLE = 100
-_LONGEST_WAIT = 3600.0  # seconds at once: systems have a limit
+_LONGEST_WAIT = 1.0  # seconds at once: while it waits, Windows hears of no interruption
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -58,7 +59,8 @@ def open_socket(address: tuple[str, int]) -> socket.socket:
         raise CodecError(f"cannot receive: {error.strerror or error}") from None
     try:
         # A whole image may come at once, faster than it is read.
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        with contextlib.suppress(OSError):  # some systems refuse more than they have
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         opened.bind(where)
     except OSError as error:
         opened.close()

@@ -284,7 +284,10 @@ def test_unrelated_programs_see_nothing_of_it(site: Path) -> None:
 
 
 def test_the_hook_imports_nothing_at_start(site: Path) -> None:
-    bare = output(site.parent / "none", "print(*sys.modules)").split()
+    bare_site = site.parent / "bare"
+    bare_site.mkdir()
+    (bare_site / "a.pth").write_text("import sys\n")  # reading one takes modules, too
+    bare = output(bare_site, "print(*sys.modules)").split()
     hooked = output(site, "print(*sys.modules)").split()
     assert {name for name in hooked if not name.startswith("compressai_vq")} <= set(bare)
 
@@ -316,6 +319,12 @@ def test_works_in_a_clone_that_is_not_installed(site: Path) -> None:
     (site / "compressai_vq.pth").unlink()
     code = f"sys.path.insert(0, {str(clone)!r})\nimport compressai_vq, compressai"
     assert output(site, code + REPORT).splitlines() == ["host-model ours ours", "1"]
+
+
+def test_a_second_look_at_the_folder_imports_nothing(site: Path) -> None:
+    """As in environments whose lib64 is a link to lib: both are looked through at each start."""
+    shown = python(site, "", options=("-X", "importtime"), times=2).stderr
+    assert len([line for line in shown.splitlines() if line.endswith("| compressai_vq")]) == 1
 
 
 @pytest.mark.parametrize("switch", ["0", "1"])
