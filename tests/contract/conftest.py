@@ -109,6 +109,8 @@ def listing(forked: Tool) -> dict[str, list[str]]:
 @pytest.fixture(scope="session", autouse=True)
 def _installed() -> None:
     """These tests show what a plain install does; a bare clone on the path is not one."""
-    code = "import sys; sys.exit('compressai_vq' not in sys.modules)"
-    if subprocess.run([sys.executable, "-c", code], cwd="/").returncode:
+    code = "import sys; print(*(type(finder).__module__ for finder in sys.meta_path))"
+    command = [sys.executable, "-c", code]
+    finders = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True).stdout
+    if "compressai_vq.plugins.autoload" not in finders.split():
         pytest.fail("compressai-vq is not installed in this environment: pip install -e .")
