@@ -41,6 +41,14 @@ def noise(height: int, width: int, seed: int = 0) -> Tensor:
     return torch.randint(0, 256, size, generator=seeded(seed), dtype=torch.uint8)
 
 
+def gentle(height: int, width: int) -> Tensor:
+    """A picture whose colours change slowly, so that 4:2:0 loses next to
+    nothing: uint8 (3, H, W)."""
+    y, x = torch.linspace(0, 1, height)[:, None], torch.linspace(0, 1, width)[None]
+    planes = [(x + 0 * y), (y + 0 * x), 0.5 + 0.4 * torch.sin(5 * (x + y))]
+    return (255 * torch.stack(planes)).round().clamp(0, 255).to(torch.uint8)
+
+
 @functools.cache
 def photograph(height: int, width: int, which: int = 0) -> Tensor:
     """A scaled-down photograph, uint8 (3, H, W)."""

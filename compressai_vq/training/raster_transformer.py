@@ -131,7 +131,7 @@ class RasterRun:
         self.maps, self.config, self.pictures = maps, config, pictures
         self.data = [Path(source).name for source in data]
         self.output = output
-        self.state_path, self.log_path = (output.with_suffix(s) for s in (".state.pt", ".csv"))
+        self.state_path, self.log_path = _state_and_log(output)
         (self.rate,) = maps.rates
         codewords = maps.codewords()[self.rate]
         self.size = len(codewords)
@@ -296,6 +296,10 @@ class RasterRun:
         self.commits = state["commits"]
 
 
+def _state_and_log(output: Path) -> tuple[Path, Path]:
+    return output.with_suffix(".state.pt"), output.with_suffix(".csv")
+
+
 def index_maps(weights: LadderWeights, quality: int) -> IndexMaps:
     """The encoder of one quality alone.
 
@@ -342,7 +346,7 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.output.suffix != ".safetensors":  # files beside it differ in the ending
         raise CodecError(f"{arguments.output} must end in .safetensors: choose another -o")
     check_output(arguments.output, arguments.force)
-    log, state = (arguments.output.with_suffix(s) for s in (".csv", ".state.pt"))
+    state, log = _state_and_log(arguments.output)
     if not state.exists():
         refuse_to_overwrite(log, arguments.force)
     if config.steps < 1 or config.batch < 1:

@@ -14,14 +14,12 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor
 
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import psnr
 from plugins.still_codecs import avif, external, pillow
 from plugins.still_codecs.avif import AVIF
 from plugins.still_codecs.bpg import BPG
-from plugins.still_codecs.colour_planes import from_planes, to_planes
 from plugins.still_codecs.compression_model import CompressionModelCodec
 from plugins.still_codecs.ffmpeg import SMALLEST_SIDE, YUV420_10, FFmpeg
 from plugins.still_codecs.hevc import HEVC
@@ -31,7 +29,7 @@ from plugins.still_codecs.still_picture import StillPictureCodec
 from plugins.still_codecs.vtm import CONFIG_VARIABLE, VTM
 from plugins.still_codecs.vvc import VVC
 
-from ..fixtures import noise, photograph, seeded
+from ..fixtures import gentle, noise, photograph, seeded
 from ..taming_reference import one_thread  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,13 +49,6 @@ def make_or_skip(make: Callable[[], StillPictureCodec]) -> StillPictureCodec:
         return make()
     except CodecError as error:
         pytest.skip(str(error))
-
-
-def gentle(height: int, width: int) -> Tensor:
-    """A picture whose colours change slowly, so that 4:2:0 loses nothing to speak of."""
-    y, x = torch.linspace(0, 1, height)[:, None], torch.linspace(0, 1, width)[None]
-    planes = [(x + 0 * y), (y + 0 * x), 0.5 + 0.4 * torch.sin(5 * (x + y))]
-    return (255 * torch.stack(planes)).round().clamp(0, 255).to(torch.uint8)
 
 
 # -- all of them --------------------------------------------------------------------------
@@ -105,43 +96,6 @@ def test_says_what_it_is(make: type[StillPictureCodec], best: int) -> None:
     assert codec.label
     assert any(character.isdigit() for character in codec.description)  # a version
     assert codec.extension.startswith(".")
-
-
-# -- colours ------------------------------------------------------------------------------
-
-
-def test_planes_are_those_of_bt709_in_full_range() -> None:
-    grey = torch.full((3, 2, 2), 100, dtype=torch.uint8)
-    assert to_planes(grey, 8, False) == bytes([100] * 4 + [128] * 8)
-    # Luma of pure green is its weight in BT.709; in BT.601 it would be 150.
-    green = torch.tensor([0, 255, 0], dtype=torch.uint8).view(3, 1, 1).expand(3, 2, 2)
-    assert to_planes(green, 8, False)[0] == round(0.7152 * 255)
-    assert to_planes(green, 10, True)[:2] == round(0.7152 * 1023).to_bytes(2, "little")
-
-
-@pytest.mark.parametrize("bits", [8, 10])
-def test_greys_stay_grey(bits: int) -> None:
-    picture = torch.arange(256, dtype=torch.uint8).view(1, 16, 16).expand(3, 16, 16)
-    assert torch.equal(from_planes(to_planes(picture, bits, False), 16, 16, bits, False), picture)
-
-
-@pytest.mark.parametrize("bits", [8, 10])
-def test_planes_without_subsampling_lose_next_to_nothing(bits: int) -> None:
-    picture = noise(11, 7)
-    planes = to_planes(picture, bits, False)
-    assert len(planes) == 3 * 77 * (1 if bits == 8 else 2)
-    difference = picture.int() - from_planes(planes, 11, 7, bits, False).int()
-    assert difference.abs().max() <= (2 if bits == 8 else 1)
-
-
-def test_subsampled_planes_of_odd_sides_are_padded() -> None:
-    picture = gentle(51, 33)
-    planes = to_planes(picture, 10, True)
-    assert len(planes) == 2 * (52 * 34 + 2 * 26 * 17)
-    decoded = from_planes(planes, 52, 34, 10, True)[:, :51, :33]
-    assert psnr(picture, decoded) > 42
-    with pytest.raises(CodecError, match="not the planes of a 34x50"):
-        from_planes(planes, 50, 34, 10, True)
 
 
 # -- VVC and HEVC -------------------------------------------------------------------------
