@@ -97,10 +97,15 @@ class FileCodec:
             return loaded
         return self._prior
 
-    def _coder(self, quality: int, coding: str) -> VQGANCodec:
+    def coder(self, quality: int, coding: str) -> VQGANCodec:
+        """As :meth:`codec`, with the index prior if that is what it shall code by.
+
+        Raises:
+            CodecError: when the weights, or the prior that is to code, lack the quality.
+        """
         codec = self.codec(quality)
         if coding == PRIOR and codec.prior is None and self.prior is not None:
-            codec.use_prior(self.prior.network, FREQUENCIES)
+            codec.use_prior(self.prior.network.to(self.device), FREQUENCIES)
         return codec
 
     @property
@@ -121,7 +126,7 @@ class FileCodec:
         check_picture(picture)
         height, width = picture.shape[1:]
         self._check_size(width, height)
-        codec = self._coder(quality, self.coding)
+        codec = self.coder(quality, self.coding)
         if refinement is None:
             indices = codec.encode(picture[None].to(self.device))
         else:
@@ -178,7 +183,7 @@ class FileCodec:
             CodecError: as :meth:`decompress`.
         """
         self.check(container)
-        codec = self._coder(container.quality, container.coding)
+        codec = self.coder(container.quality, container.coding)
         return codec.read([container.payload], container.shape, container.coding)[0]
 
     def paint(self, indices: Tensor, quality: int, width: int, height: int) -> Tensor:

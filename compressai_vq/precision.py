@@ -19,8 +19,20 @@ def has_fast_bf16() -> bool:
 
 
 def prefers_bf16(device: str | torch.device) -> bool:
-    """Whether networks run faster in bf16 than in fp32 on a device: not on most CPUs."""
-    return torch.device(device).type != "cpu" or has_fast_bf16()
+    """Whether networks run faster in bf16 than in fp32 on a device: not on most CPUs.
+
+    Of NVIDIA's GPUs those before Ampere only emulate it.
+    """
+    return _multiplies_bf16(torch.device(device).type)
+
+
+def _multiplies_bf16(kind: str) -> bool:
+    if kind == "cpu":
+        return has_fast_bf16()
+    # Lightning's accelerators, "gpu" among them, are not all names of torch's devices.
+    if kind in ("cuda", "gpu") and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return True
 
 
 def for_training(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
@@ -28,8 +40,7 @@ def for_training(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
 
     CPUs without it compute in bf16 all the same, far slower than in fp32.
     """
-    # Lightning's accelerators, "gpu" among them, are not all names of torch's devices.
-    return "bf16-mixed" if accelerator != "cpu" or has_fast_bf16() else "32-true"
+    return "bf16-mixed" if _multiplies_bf16(accelerator) else "32-true"
 
 
 def autocast(device: str | torch.device, enabled: bool = True) -> torch.autocast:

@@ -8,7 +8,7 @@ import torch
 from compressai_vq import precision
 from compressai_vq.architectures import Mao2024VQGAN, Mao2024VQGANLite
 from compressai_vq.codec import VQGANCodec
-from compressai_vq.precision import autocast, for_inference, for_training
+from compressai_vq.precision import autocast, for_inference, for_training, prefers_bf16
 
 
 def _dtype(codec: VQGANCodec) -> torch.dtype:
@@ -35,6 +35,20 @@ def test_training_is_in_bf16_where_the_device_is_fast_at_it(
     monkeypatch.setattr(precision, "has_fast_bf16", lambda: fast)
     assert for_training("cpu") == ("bf16-mixed" if fast else "32-true")
     assert for_training("cuda") == "bf16-mixed"
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_gpus_that_emulate_bf16_compute_in_fp32(
+    fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def supported(including_emulation: bool = True) -> bool:
+        return fast or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert prefers_bf16("cuda:0") == fast
+    for accelerator in ("cuda", "gpu"):
+        assert for_training(accelerator) == ("bf16-mixed" if fast else "32-true")
 
 
 @pytest.mark.parametrize("fast", [True, False])

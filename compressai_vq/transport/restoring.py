@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..codings import FREQUENCIES
+from ..codings import PRIOR
 from ..errors import CodecError
 from ..file_codec import FileCodec
 from ..rates import STRIDE
@@ -79,15 +79,12 @@ def restore(assembled: Assembled, codec: FileCodec, fill: str | None = None) -> 
     """
     facts, lost = assembled.facts, assembled.lost
     model = codec.codec(facts.quality)
-    prior = None if codec.prior is None else codec.prior.network
-    if prior is not None and not model.takes_prior(prior):
-        prior = None
-    fill = fill or ("nearest" if prior is None else "prior")
+    fits = codec.prior is not None and model.takes_prior(codec.prior.network)
+    fill = fill or ("prior" if fits else "nearest")
     if fill == "prior":
-        if prior is None:
+        if not fits:
             raise CodecError(f"no index prior has quality {facts.quality}: use --fill nearest")
-        if model.prior is None:
-            model.use_prior(prior.to(codec.device), FREQUENCIES)
+        model = codec.coder(facts.quality, PRIOR)
     latents, confidence = FILLS[fill](assembled.indices, lost, model)
     picture = model.paint_latents(latents.to(codec.device), facts.height, facts.width)
     return Received(
