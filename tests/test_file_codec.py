@@ -66,6 +66,62 @@ def test_best_quality_that_fits() -> None:
         CODEC.compress_to_fit(picture, smallest - 1)
 
 
+SIZES = {1: 30, 2: 20, 3: 40, 4: 50, 5: 60, 6: 70, 7: 80, 8: 90, 9: 100}
+"""Bytes of the files that a stand-in makes; not every quality's are more than the one's below."""
+
+
+def sized_codec(monkeypatch: pytest.MonkeyPatch, dearer: int | None) -> list[tuple[int, bool]]:
+    """Make files of ``SIZES``, refined ones dearer; the list gets what is compressed."""
+    asked: list[tuple[int, bool]] = []
+
+    def compress(picture: Any, quality: int, refinement: Any) -> bytes:
+        asked.append((quality, refinement is not None))
+        kind = b"plain" if refinement is None else b"refined"
+        return kind.ljust(SIZES[quality] + (dearer or 0) * (refinement is not None))
+
+    monkeypatch.setattr(CODEC, "_compress", compress)
+    monkeypatch.setattr(CODEC, "refinement", None if dearer is None else object())
+    return asked
+
+
+def test_nothing_is_compressed_twice_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = sized_codec(monkeypatch, dearer=None)
+    assert CODEC.compress_to_fit(photograph(16, 16), 80) == (b"plain".ljust(80), 7)
+    assert asked == [(9, False), (8, False), (7, False)]
+
+
+@pytest.mark.parametrize(
+    ("size", "kind", "length", "quality"),
+    [
+        (85, b"refined", 85, 7),  # to the byte
+        (84, b"refined", 75, 6),  # a refined file is worth more than a step of quality
+        (24, b"plain", 20, 2),  # no refined one fits
+        (34, b"refined", 25, 2),
+        (99, b"refined", 95, 8),
+    ],
+)
+def test_refined_files_that_fit(
+    size: int, kind: bytes, length: int, quality: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sized_codec(monkeypatch, dearer=5)
+    found = CODEC.compress_to_fit(photograph(16, 16), size)
+    assert found == (kind.ljust(length), quality)
+
+
+def test_of_plain_files_that_fit_the_best_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    sized_codec(monkeypatch, dearer=50)
+    assert CODEC.compress_to_fit(photograph(16, 16), 65) == (b"plain".ljust(60), 5)
+
+
+@pytest.mark.parametrize("dearer", [None, 5])
+def test_the_smallest_file_is_named_where_none_fits(
+    dearer: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sized_codec(monkeypatch, dearer)
+    with pytest.raises(CodecError, match="fits in 19 bytes: the smallest file has 20"):
+        CODEC.compress_to_fit(photograph(16, 16), 19)
+
+
 def test_files_of_other_weights_are_refused_by_name() -> None:
     data = untrained_codec(1).compress(photograph(48, 64), 2)
     with pytest.raises(CodecError, match=r"made with weights 5a01 .* these are 5a00.*--weights"):
