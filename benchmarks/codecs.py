@@ -35,6 +35,7 @@ BY_PRIOR = f"{OURS}-prior"  # the same pictures in smaller files, as they are wr
 REFINED = f"{OURS}-refined"  # indices looked for by the decoder's pictures, coded by the prior
 UNFINETUNED_VARIABLE = "COMPRESSAI_VQ_UNFINETUNED"
 NO_WEIGHTS = "no public runnable weights"
+MAX_PIXELS = 1 << 25  # larger pictures are not compared
 
 
 @dataclass(frozen=True)

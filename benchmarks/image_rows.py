@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.codecs import fingerprint, prior_of
+from benchmarks.codecs import MAX_PIXELS, fingerprint, prior_of
 from benchmarks.shared_metrics import remembering
 from compressai_vq.atomic_file import write_atomically
 from compressai_vq.errors import CodecError
@@ -34,7 +34,6 @@ from compressai_vq.precision import prefers_bf16
 from plugins.still_codecs.still_picture import StillPictureCodec
 
 METRICS = ("lpips", "lpips-vgg", "dists")
-_MAX_PIXELS = 1 << 25
 
 Prepare = Callable[[Tensor, FinishedRows | None], Measure]
 """An original, uint8 (3, H, W), and what is known of it already, if that shall be kept, to what
@@ -169,7 +168,7 @@ class _Image:
 
     def load(self) -> tuple[Tensor, Measure | None]:
         if self._loaded is None:
-            picture = read_picture(self.path, _MAX_PIXELS)
+            picture = read_picture(self.path, MAX_PIXELS)
             depends_on = {"original": self.digest, "metrics": self._metrics}
             known = FinishedRows(self._kept, depends_on)
             self._loaded = picture, self._prepare(picture, known) if self._prepare else None

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.codecs import BY_PRIOR, OURS, fingerprint, make_codec
+from benchmarks.codecs import BY_PRIOR, MAX_PIXELS, OURS, fingerprint, make_codec
 from benchmarks.compare import RESULTS, Contestant, Dataset, named_dataset, result
 from compressai_vq.argument_parser import ArgumentParser
 from compressai_vq.atomic_file import write_atomically
@@ -29,8 +29,6 @@ from plugins.still_codecs.still_picture import StillPictureCodec
 
 TOLERANCE = 0.1
 """Of a picture's PSNR, in dB."""
-
-_MAX_PIXELS = 1 << 25
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -78,7 +76,7 @@ def recode(codec: StillPictureCodec, dataset: Dataset, measured: dict[str, Any])
         raise CodecError(f"{dataset.name}: measured on other images: run benchmarks.compare")
     contestant = Contestant(BY_PRIOR, codec)
     for path in dataset.images:
-        picture = read_picture(path, _MAX_PIXELS)
+        picture = read_picture(path, MAX_PIXELS)
         for quality in codec.qualities:
             row = known[path.name, quality]
             now, decoded = code_picture(codec, picture, quality)

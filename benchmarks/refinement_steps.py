@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.codecs import OURS, OurCodec, packaged_prior_of
+from benchmarks.codecs import MAX_PIXELS, OURS, OurCodec, packaged_prior_of
 from benchmarks.environment import ROOT
 from benchmarks.image_rows import METRICS, measuring
 from compressai_vq.argument_parser import ArgumentParser, positive
@@ -28,7 +28,6 @@ from compressai_vq.pretrained import pretrained_weights
 from compressai_vq.refinement import STEPS, Refinement
 
 RESULTS = ROOT / "benchmarks" / "results" / "refinement-steps.json"
-_MAX_PIXELS = 1 << 25
 _FIGURES = ("bytes", *METRICS, "psnr-rgb")
 
 
@@ -73,7 +72,7 @@ def measure(paths: list[Path], steps: list[int], quality: int) -> dict[str, Any]
     prepare = measuring(list(METRICS))
     assert prepare is not None
     for path in paths:
-        picture = read_picture(path, _MAX_PIXELS)
+        picture = read_picture(path, MAX_PIXELS)
         distances = prepare(picture, None)
         for n, codec in codecs.items():
             if path == paths[0]:  # loads the networks

@@ -35,23 +35,35 @@ def tiles_of(path: Path, codec: FileCodec, files: Path | None = None) -> list[tu
     """An original and its reconstructions, of files that there are or new ones, with captions."""
     picture = read_picture(path, codec.max_pixels)
     pixels = picture.shape[1] * picture.shape[2]
-    tiles = [(_wide(picture), path.stem)]
+    tiles = [(wide(picture), path.stem)]
     for quality in QUALITIES:
         if files is None:
             data = codec.compress(picture, quality)
         else:
             data = (files / f"{path.stem}.q{quality}.cvq").read_bytes()
         caption = f"q{quality}, {len(data)} bytes, {8 * len(data) / pixels:.4f} bpp"
-        tiles.append((_wide(codec.decompress(data)), caption))
+        tiles.append((wide(codec.decompress(data)), caption))
     return tiles
 
 
-def _wide(picture: Tensor) -> Tensor:
-    """The middle of an upright picture, 3:2, so that all are alike."""
+def wide(picture: Tensor) -> Tensor:
+    """The middle of an upright picture, uint8 (3, H, W), 3:2, so that all are alike."""
     height, width = picture.shape[1:]
     kept = min(height, round(width * 2 / 3))
     top = (height - kept) // 2
     return picture[:, top : top + kept]
+
+
+def write_sheet(path: Path, tiles: list[tuple[Tensor, str]], columns: int, width: int) -> None:
+    """Write a JPEG of captioned pictures, scaled down to a width in pixels where they are wider.
+
+    Raises:
+        CodecError: when the file cannot be written.
+    """
+    sheet = contact_sheet(tiles, columns=columns, width=width)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=88)
+    write_atomically(path, buffer.getvalue())
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,10 +82,7 @@ def main(argv: list[str] | None = None) -> int:
             for path in chosen(images_of(arguments.folder), IMAGES)
             for tile in tiles_of(path, codec, arguments.files)
         ]
-        sheet = contact_sheet(tiles, columns=1 + len(QUALITIES), width=arguments.width)
-        buffer = io.BytesIO()
-        Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=88)
-        write_atomically(arguments.output, buffer.getvalue())
+        write_sheet(arguments.output, tiles, 1 + len(QUALITIES), arguments.width)
     except (CodecError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.codecs import CODECS, OURS, Sources, fingerprint
+from benchmarks.codecs import CODECS, MAX_PIXELS, OURS, Sources, fingerprint
 from benchmarks.compare import RESULTS, available, named_dataset, names
 from compressai_vq.argument_parser import ArgumentParser, positive
 from compressai_vq.atomic_file import write_atomically
@@ -30,7 +30,6 @@ from compressai_vq.machine import describe_machine
 from compressai_vq.picture import read_picture
 from plugins.still_codecs.still_picture import StillPictureCodec
 
-_MAX_PIXELS = 1 << 25
 _NOT_TIMED = tuple(f"{OURS}-{name}" for name in ("unfinetuned", "uniform", "refined"))
 # The first two do the same work; what refinement takes is measured by refinement_steps.
 
@@ -77,7 +76,7 @@ def measure(codecs: dict[str, StillPictureCodec], paths: list[Path]) -> dict[str
     """
     rows: dict[str, list[tuple[int, float, float, float]]] = {key: [] for key in codecs}
     for number, path in enumerate(paths):
-        picture = read_picture(path, _MAX_PIXELS)
+        picture = read_picture(path, MAX_PIXELS)
         pixels = picture.shape[1] * picture.shape[2]
         for key, codec in codecs.items():
             for quality in _three(list(codec.qualities)):

@@ -63,7 +63,7 @@ def test_pictures_come_closer_by_every_metric(quality: int, steps: int) -> None:
     for name in NAMES:
         assert refined[name] < before[name]
     # Indices that the prior expects less are a little dearer, not all of what it saves.
-    sizes = [len(_shipped()._coder(quality, "prior").write(m[None], "prior")[0])
+    sizes = [len(_shipped().coder(quality, "prior").write(m[None], "prior")[0])
              for m in (found, nearest)]  # fmt: skip
     assert sizes[0] <= 1.3 * sizes[1]
 
@@ -105,14 +105,14 @@ def test_files_are_as_any_others() -> None:
     picture = photograph(HEIGHT, WIDTH)
     weights = _shipped().weights
     data = FileCodec(weights, refinement=_refinement()).compress(picture, 5)
-    codec = _shipped()._coder(5, "prior")
+    codec = _shipped().coder(5, "prior")
     indices = _refinement().indices(codec, picture, "prior")
     assert torch.equal(_shipped().decompress(data), _shipped().paint(indices, 5, WIDTH, HEIGHT))
 
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_bits_count(coding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    codec, picture = _shipped()._coder(5, "prior"), photograph(168, 224)
+    codec, picture = _shipped().coder(5, "prior"), photograph(168, 224)
     sizes = []
     for weight in (0.0, 1.0, 100.0):
         monkeypatch.setattr(refinement, "_BIT", weight)

@@ -19,9 +19,6 @@ from plugins.still_codecs.still_picture import StillPictureCodec
 TARGETS = (0.012, 0.02, 0.03, 0.043)
 """Rates in bpp that the page offers; each codec shows its nearest point."""
 
-MAX_PIXELS = 33_000_000
-"""Larger originals are refused."""
-
 CodecFactory = Callable[[str], StillPictureCodec]
 """A codec's key to the codec; CodecError when it cannot be had here."""
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from benchmarks.codecs import OURS
+from benchmarks.codecs import MAX_PIXELS, OURS
 from compressai_vq.errors import CodecError
 from compressai_vq.metrics.picture_metrics import PictureMetrics
 from compressai_vq.picture import read_picture
 from plugins.still_codecs.still_picture import StillPictureCodec
 
 from .pictures import (
-    MAX_PIXELS,
     TARGETS,
     CodecFactory,
     Shown,

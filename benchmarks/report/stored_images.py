@@ -7,13 +7,12 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from benchmarks.codecs import OURS
+from benchmarks.codecs import MAX_PIXELS, OURS
 from compressai_vq.errors import CodecError
 from compressai_vq.picture import ENDINGS, read_picture
 from plugins.still_codecs.still_picture import StillPictureCodec
 
 from .pictures import (
-    MAX_PIXELS,
     CodecFactory,
     Packer,
     Shown,

@@ -54,7 +54,7 @@ class Exported:
     def container(self, indices: Tensor, quality: int, coding: str) -> Container:
         """A file of an index map (h, w); the picture is not quite full at the right and bottom."""
         height, width = indices.shape
-        codec = self.codec._coder(quality, coding)
+        codec = self.codec.coder(quality, coding)
         return Container(
             self.codec.weights.architecture, quality, self.codec._fingerprint(coding),
             16 * width - 3, 16 * height - 7, codec.write(indices[None], coding)[0], coding,
