@@ -66,7 +66,8 @@ def refuse_to_overwrite(path: Path, force: bool, inputs: Iterable[Path] = ()) ->
         raise CodecError(f"{path}: input and output are the same file")
     if path.is_dir():
         raise CodecError(f"{path} is a folder")
-    if path.is_file() and not force:
+    dangling = path.is_symlink() and not path.exists()
+    if (path.is_file() or dangling) and not force:
         raise CodecError(f"{path} exists; --force overwrites it")
 
 

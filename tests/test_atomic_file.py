@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from compressai_vq.atomic_file import write_atomically, write_once, write_together
+from compressai_vq.atomic_file import (
+    refuse_to_overwrite,
+    write_atomically,
+    write_once,
+    write_together,
+)
 from compressai_vq.errors import CodecError
 
 
@@ -92,6 +97,17 @@ def test_links_are_followed_and_devices_kept(tmp_path: Path) -> None:
     device = Path(os.devnull)
     write_atomically(device, b"data")
     assert not device.is_file()
+
+
+def test_links_to_nothing_are_refused_before_the_work(tmp_path: Path) -> None:
+    link = tmp_path / "link.cvq"
+    link.symlink_to("none.cvq")
+    with pytest.raises(CodecError, match=r"link.cvq exists; --force overwrites it"):
+        refuse_to_overwrite(link, force=False)
+    refuse_to_overwrite(link, force=True)
+    link.unlink()
+    link.symlink_to(os.devnull)
+    refuse_to_overwrite(link, force=False)
 
 
 def test_writing_once_keeps_what_is_there(tmp_path: Path) -> None:

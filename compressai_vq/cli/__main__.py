@@ -6,17 +6,16 @@ import argparse
 import importlib
 import io
 import os
-import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import NoReturn
 
 from .. import __version__
 from ..argument_parser import ArgumentParser
 from ..errors import CodecWarning
 from . import quick_start
 from .jobs import EXPECTED, one_line
+from .signals import INTERRUPTED, end_cleanly
 from .standard_streams import printing, remark, silence
 
 _MODULES = {
@@ -58,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     if argv is None:  # a process of our own
         argv = sys.argv[1:]
         quick_start.begin()
-        signal.signal(signal.SIGTERM, _end)
+        end_cleanly()
     if sys.stderr is None:  # some services start programs without
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -75,19 +74,14 @@ def main(argv: list[str] | None = None) -> int:
                 pass
         return code
     except KeyboardInterrupt:
-        remark("interrupted")
+        remark(INTERRUPTED)
         return 130
     except BrokenPipeError:
         silence(sys.stdout)
         return 0
-    except EXPECTED as error:
+    except (*EXPECTED, ImportError) as error:  # the latter where libraries do not fit in memory
         remark(f"error: {one_line(error)}")
         return 2
-
-
-def _end(*_: object) -> NoReturn:
-    """Leave as after an error, so that nothing half-written stays."""
-    raise SystemExit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

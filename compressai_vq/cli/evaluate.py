@@ -16,11 +16,11 @@ from tqdm import tqdm
 from .. import __version__
 from ..atomic_file import check_folder_of, refuse_to_overwrite, write_atomically
 from ..codings import PRIOR
-from ..metrics.finished_rows import FinishedRows
+from ..metrics.finished_rows import FinishedRows, RowsNotKept
 from ..picture import ENDINGS, read_picture
 from . import jobs
 from .path_arguments import stored_file_path, stored_path
-from .standard_streams import remark
+from .standard_streams import remark, show
 from .weights import asked_qualities, file_codec
 
 if TYPE_CHECKING:
@@ -75,6 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
                 measured.append(row)
                 bar.update()
             rows += measured  # means at all qualities are over the same images
+        except RowsNotKept:
+            bar.close()
+            raise
         except jobs.EXPECTED as error:
             failed += 1
             text = jobs.with_name(path, jobs.one_line(error))
@@ -110,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output:  # before a reader of what is printed may have gone
         write_atomically(arguments.output, (json.dumps(report, indent=1) + "\n").encode())
         finished.remove()
-    print(json.dumps(report, indent=2) if arguments.json else _table(results))
+    show(json.dumps(report, indent=2) if arguments.json else _table(results))
     return 2 if failed else 0
 
 

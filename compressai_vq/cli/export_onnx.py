@@ -10,6 +10,7 @@ from ..atomic_file import refuse_to_overwrite
 from ..errors import CodecError
 from . import quick_start
 from .path_arguments import stored_path
+from .standard_streams import show
 from .weights import asked_qualities
 
 
@@ -54,5 +55,5 @@ def run(arguments: argparse.Namespace) -> int:
     prior = packaged_prior(weights) if arguments.prior is None else arguments.prior
     qualities = asked_qualities(arguments.qualities, weights)
     for path in export_onnx(weights, folder, qualities, prior):
-        print(f"{path}: {path.stat().st_size} bytes")
+        show(f"{path}: {path.stat().st_size} bytes")
     return 0

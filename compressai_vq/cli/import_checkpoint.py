@@ -10,6 +10,7 @@ from ..atomic_file import check_folder_of, refuse_to_overwrite
 from ..errors import CodecError
 from . import quick_start
 from .path_arguments import stored_file_path, stored_path
+from .standard_streams import show
 
 _LARGEST_SEED = 2**32 - 1  # of NumPy's generators
 
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         progress=sys.stderr.isatty(),
     )
     fingerprint = weights.save(arguments.output)
-    print(
+    show(
         f"{arguments.output}: {weights.architecture}, qualities {weights.qualities}, "
         f"frequencies {weights.calibration}, fingerprint {fingerprint.hex()}"
     )

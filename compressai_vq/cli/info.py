@@ -15,7 +15,7 @@ from ..rates import LADDER
 from . import jobs, quick_start
 from .decompress import read_container
 from .path_arguments import any_path
-from .standard_streams import remark
+from .standard_streams import remark, show
 from .weights import file_codec
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
                 described.append({"file": str(path), "error": text})
             remark(f"error: {jobs.with_name(path, text)}")
     if arguments.json:
-        print(json.dumps(described, indent=2))
+        show(json.dumps(described, indent=2))
     else:
         for entry in described:
-            print("\n".join(f"{k}: {_text(v)}" for k, v in entry.items()), end="\n\n")
+            show("\n".join(f"{k}: {_text(v)}" for k, v in entry.items()) + "\n")
     return 2 if failed else 0
 
 

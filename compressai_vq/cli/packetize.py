@@ -14,7 +14,7 @@ from ..errors import CodecError
 from . import jobs
 from .decompress import read_container
 from .path_arguments import any_path, stored_path
-from .standard_streams import STANDARD
+from .standard_streams import STANDARD, show
 from .weights import file_codec
 
 ENDING = ".cvp"
@@ -94,9 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
         "overhead_bytes": sum(sizes) - length,
     }
     if arguments.json:
-        print(json.dumps(facts, indent=2))
+        show(json.dumps(facts, indent=2))
     else:
-        print(
+        show(
             f"{folder}: {facts['packets']} packets, {facts['bytes']} bytes "
             f"({facts['overhead_bytes']:+} to the file's), the largest {facts['largest']}"
         )

@@ -7,7 +7,8 @@ import math
 from typing import Any
 
 from ..errors import CodecError
-from . import received
+from . import jobs, received
+from .kept_packets import keep_packets
 from .standard_streams import remark
 from .weights import file_codec
 
@@ -50,4 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
         remark(f"receiving at {format_address(opened.getsockname())}")
         packets = receive(opened, codec, arguments.timeout, arguments.wait)
     assembled = assemble(packets, codec)
-    return received.write(assembled, arguments, codec, lambda at: f"packet {at + 1}")
+    try:
+        return received.write(assembled, arguments, codec, lambda at: f"packet {at + 1}")
+    except jobs.EXPECTED as error:  # a full disk, too little memory
+        kept = keep_packets(packets, arguments.output)
+        if kept is None:
+            raise
+        raise CodecError(
+            f"{jobs.one_line(error)}; what arrived is kept: compressai-vq depacketize {kept} "
+            "-o FILE.png"
+        ) from error

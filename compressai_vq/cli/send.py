@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import CodecError
 from . import quick_start
 from .packetize import add_packet_arguments, packets_of
+from .standard_streams import show
 
 _LONGEST_PAUSE = 3600
 
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         facts: dict[str, Any] = {"source": str(arguments.input), "target": arguments.address}
         facts |= {"packets": len(packets), "bytes": total}
-        print(json.dumps(facts, indent=2))
+        show(json.dumps(facts, indent=2))
     else:
-        print(f"{arguments.input}: {len(packets)} packets, {total} bytes to {arguments.address}")
+        show(f"{arguments.input}: {len(packets)} packets, {total} bytes to {arguments.address}")
     return 0

@@ -116,6 +116,17 @@ def printing(stream: TextIO) -> Iterator[None]:
         raise CodecError(f"standard {name}: {error.strerror}") from error
 
 
+def show(text: str) -> None:
+    """Print text of any number of lines to standard output, where there is one.
+
+    Raises:
+        CodecError: as :func:`say`.
+    """
+    if sys.stdout is not None:
+        with printing(sys.stdout):
+            print(text)
+
+
 def remark(text: str) -> None:
     """Print a line to standard error; where it cannot be, nothing else is lost by that."""
     with contextlib.suppress(CodecError):

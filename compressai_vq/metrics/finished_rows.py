@@ -16,6 +16,10 @@ from typing import Any
 from ..errors import CodecError
 
 
+class RowsNotKept(CodecError):
+    """Rows cannot be written: whatever else is measured would be lost likewise."""
+
+
 class FinishedRows:
     """Rows on disk under a name each.
 
@@ -50,7 +54,7 @@ class FinishedRows:
         """Keep a row.
 
         Raises:
-            CodecError: when the file cannot be written to, or is no longer as this evaluation
+            RowsNotKept: when the file cannot be written to, or is no longer as this evaluation
                 left it.
         """
         self._rows[name] = dict(row)
@@ -61,7 +65,7 @@ class FinishedRows:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             length = self._path.stat().st_size if self._path.exists() else None
             if length != self._length:
-                raise CodecError(
+                raise RowsNotKept(
                     f"{self._path} is written by another evaluation too: "
                     "run this again when that one has ended"
                 )
@@ -70,7 +74,9 @@ class FinishedRows:
                 data = (text if self._good else f"{self._head}\n{text}").encode()
                 file.write(data)
         except OSError as error:
-            raise CodecError(f"cannot write {self._path}: {error.strerror}") from error
+            with contextlib.suppress(OSError):  # of a full disk: a part of the row may be there
+                self._length = self._path.stat().st_size
+            raise RowsNotKept(f"cannot write {self._path}: {error.strerror}") from error
         self._good += len(data)
         self._length = self._good
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
+from ..atomic_file import write_atomically
 from ..errors import CodecError
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Append one row; the file and its header are made with the first.
+    """Append one row, by a new file; it and its header are made with the first.
 
     When the figures are other ones than before, as after a change of settings, columns are
     added, and a figure that a row lacks is left blank.
 
     Rows of the same ``step`` or a later one are dropped: a run that ended between its log and
     its state makes these steps again.
+
+    Raises:
+        CodecError: when the file cannot be written, or is damaged; it stays as it was then.
     """
     columns: list[str] = []
     if path.exists():
@@ -24,17 +29,12 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
             columns = next(csv.reader(file), [])
     logged = _rows(path) if columns else []
     earlier = [each for each in logged if float(each["step"]) < row["step"]]
-    if set(row) <= set(columns) and len(earlier) == len(logged):
-        with path.open("a", newline="") as file:
-            csv.DictWriter(file, columns).writerow(row)
-        return
     columns = [*columns, *(name for name in row if name not in columns)]
-    part = path.with_suffix(".part")
-    with part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows([*earlier, row])
-    part.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows([*earlier, row])
+    write_atomically(path, text.getvalue().encode())
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:

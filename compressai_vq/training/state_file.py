@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,17 @@ def save_state(state: dict[str, Any], path: Path) -> None:
     """
     part = path.with_suffix(".part")
     try:
-        torch.save(state, part)
+        with part.open("wb") as file:  # torch by itself tells of a full disk in words of its own
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(path)
-    except (OSError, RuntimeError) as error:  # torch tells of a full disk by the latter
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise CodecError(f"cannot write {path}: {reason}") from error
+    finally:  # by a signal, too
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 class State(dict[str, Any]):

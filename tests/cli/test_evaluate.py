@@ -13,6 +13,7 @@ from compressai_vq.cli import evaluate
 from compressai_vq.errors import CodecError
 from compressai_vq.evaluation import psnr
 from compressai_vq.file_codec import FileCodec
+from compressai_vq.metrics.finished_rows import FinishedRows, RowsNotKept
 from compressai_vq.metrics.picture_metrics import NAMES, PictureMetrics
 from compressai_vq.picture import write_picture
 
@@ -234,6 +235,27 @@ def test_the_report_is_written_before_it_is_shown(
     result = run("eval", small, "-q", 1, "-o", target, "--weights", weights_file)
     assert result.code == 2
     assert json.loads(target.read_text())["results"]["quality"] == [1]
+
+
+def test_rows_that_cannot_be_kept_end_it(
+    run: Run,
+    photographs: Path,
+    weights_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def full(self: FinishedRows, name: str, _: object) -> None:
+        asked.append(name)
+        raise RowsNotKept("cannot write report.json.rows: No space left on device")
+
+    monkeypatch.setattr(FinishedRows, "add", full)
+    target = tmp_path / "report.json"
+    result = run("eval", photographs, "-q", "1,9", "-o", target, "--weights", weights_file)
+    assert (result.code, result.out) == (2, "")
+    assert result.errors == ["error: cannot write report.json.rows: No space left on device"]
+    assert len(asked) == 1 and not target.exists()
 
 
 def test_an_image_that_fails_midway_counts_at_no_quality(

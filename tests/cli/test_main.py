@@ -48,6 +48,18 @@ def test_interruption(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert (result.code, result.out, result.err) == (130, "", "interrupted\n")
 
 
+def test_a_library_that_cannot_be_loaded_is_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(_: Path) -> None:
+        raise ImportError("libtorch_cpu.so: failed to map segment from shared object")
+
+    monkeypatch.setattr(info, "describe", fail)
+    result = run("info", tmp_path / "a.cvq")
+    assert result.code == 2
+    assert result.errors == ["error: libtorch_cpu.so: failed to map segment from shared object"]
+
+
 def test_failures_of_the_system_are_one_line(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -13,7 +13,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from compressai_vq.cli import standard_streams
 from compressai_vq.cli.__main__ import main
+from compressai_vq.errors import CodecError
 from compressai_vq.file_codec import FileCodec
 from compressai_vq.picture import image_file, read_picture, write_picture
 
@@ -95,6 +97,17 @@ def test_words_when_it_cannot_be(
     assert "named by the file's name" in run("packetize", "-", "-o", photographs / "p").err
     monkeypatch.setattr(sys, "stdin", None)
     assert run("info", "-").errors == ["error: -: there is no standard input"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("lines", [1, 100_000])  # less and more than is buffered
+def test_text_on_a_full_disk_is_told(lines: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(CodecError, match="standard output: No space left on device"):
+            standard_streams.show("line\n" * lines)
+    monkeypatch.setattr(sys, "stdout", None)
+    standard_streams.show("to nobody")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,14 @@ def test_errors_are_one_line_and_write_nothing(
         (line,) = result.errors
         assert words in line
     assert files_below(tmp_path) == before
+
+
+def test_a_place_for_the_picture_is_looked_for_before_anything_is_waited_for(
+    run: Run, weights_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    result = run("receive", "127.0.0.1:0", "-o", "-", "--weights", weights_file)
+    assert result.code == 2 and result.errors == ["error: -: there is no standard output"]
 
 
 def test_nothing_received(run: Run, weights_file: Path, tmp_path: Path) -> None:

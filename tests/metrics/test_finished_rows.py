@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from compressai_vq.errors import CodecError
-from compressai_vq.metrics.finished_rows import FinishedRows
+from compressai_vq.metrics.finished_rows import FinishedRows, RowsNotKept
 
 SETTINGS = {"weights": "abc", "metrics": ["lpips"]}
 
@@ -81,6 +81,36 @@ def test_of_two_evaluations_the_second_to_write_stops(
     first.add("c", {"bpp": 3})
     kept = FinishedRows(path, SETTINGS)
     assert [kept.get(name) for name in "abc"] == [{"bpp": 1}, None, {"bpp": 3}]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_full_disk_is_told_each_time_and_can_be_mended(
+    tmp_path: Path, before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows"
+    rows = FinishedRows(path, SETTINGS)
+    if before:
+        rows.add("a", {"bpp": 1})
+    opened = Path.open
+
+    def full(self: Path, *mode: Any) -> Any:
+        with opened(self, *mode) as file:
+            file.write(b"a part of a row")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        for name in "bc":
+            with pytest.raises(RowsNotKept, match="rows: No space left on device"):
+                rows.add(name, {"bpp": 2})
+    rows.add("d", {"bpp": 3})
+    kept = FinishedRows(path, SETTINGS)
+    assert [kept.get(name) for name in "abcd"] == [
+        {"bpp": 1} if before else None,
+        None,
+        None,
+        {"bpp": 3},
+    ]
 
 
 def test_an_evaluation_stops_when_another_has_written_its_result(tmp_path: Path) -> None:

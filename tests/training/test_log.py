@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,25 @@ def test_steps_that_are_made_again_are_logged_once(tmp_path: Path) -> None:
         {"step": 500, "loss": 0.45},
         {"step": 750, "loss": 0.35},
     ]
+
+
+def test_a_row_that_cannot_be_written_leaves_the_log_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.csv"
+    append_row(path, {"step": 1, "loss": 0.5})
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(CodecError, match=r"cannot write .*log.csv: No space left on device"):
+            append_row(path, {"step": 2, "loss": 0.25})
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    append_row(path, {"step": 2, "loss": 0.25})
+    assert [row["step"] for row in read_rows(path)] == [1, 2]
 
 
 def test_columns_are_added(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -53,19 +54,35 @@ def test_what_another_programs_file_lacks_is_one_line(tmp_path: Path) -> None:
         state["step"]
 
 
+@pytest.mark.parametrize(
+    ("error", "told", "words"),
+    [
+        (RuntimeError("Writer failed\nand more"), CodecError, r"state.pt: Writer failed$"),
+        (
+            OSError(28, "No space left on device"),
+            CodecError,
+            r"state.pt: No space left on device$",
+        ),
+        (KeyboardInterrupt(), KeyboardInterrupt, "^$"),
+    ],
+)
 def test_what_was_there_stays_when_writing_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    told: type[BaseException],
+    words: str,
 ) -> None:
     path = tmp_path / "state.pt"
     save_state(STATE, path)
     before = path.read_bytes()
 
-    def full(state: object, part: Path) -> None:
-        part.write_bytes(b"half")
-        raise RuntimeError("PytorchStreamWriter failed writing file data/0\nand more")
+    def fail(state: object, file: BinaryIO) -> None:
+        file.write(b"half")
+        raise error
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(CodecError, match="PytorchStreamWriter failed"):
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(told, match=words):
         save_state(STATE, path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
     with pytest.raises(CodecError, match="cannot write"):
