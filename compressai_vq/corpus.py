@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO, TypeVar
 
 from .atomic_file import write_atomically, write_once
-from .errors import CodecError
+from .errors import CodecError, CodecWarning
 from .pipeline import Outcome
 
 PUBLISHED, KEPT, FAILED, BEGUN = "published", "kept", "failed", "begun"
@@ -199,7 +199,7 @@ class Worker:
         source, target = map(Path, json.loads(row["job"]))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("ignore")
-            warnings.filterwarnings("always", message=".*transparency is laid on white")
+            warnings.filterwarnings("always", category=CodecWarning)
             try:
                 done = self._do(source, target)
             except self._expected as error:

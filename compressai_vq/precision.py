@@ -7,9 +7,12 @@ from typing import Literal
 import torch
 
 from .codec import VQGANCodec
+from .errors import CodecError
 from .networks import winograd
 from .networks.convolution import wants_default_layout
 from .networks.memory_layout import channels_last
+
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def has_fast_bf16() -> bool:
@@ -70,7 +73,12 @@ def for_inference(
 
     Weights are laid out channels-last, but for networks whose convolutions are faster by
     another algorithm on this CPU, in the default layout (:mod:`.networks.winograd`).
+
+    Raises:
+        CodecError: for another precision.
     """
+    if precision not in PRECISIONS:
+        raise CodecError(f"unknown precision {precision}; known: {', '.join(PRECISIONS)}")
     codec = codec.to(device).eval().requires_grad_(False)
     if precision == "auto":
         precision = "bf16" if prefers_bf16(device) else "fp32"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from hypothesis import settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
@@ -28,6 +29,18 @@ DIMENSIONS = 3
 
 properties = settings(deadline=None, derandomize=True, max_examples=60)
 """For hypothesis: the same examples in every run, and no clock, for machines may be busy."""
+
+
+edits = st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), max_size=2)
+"""For hypothesis: what :func:`edited` takes, often nothing."""
+
+
+def edited(data: bytes, changes: list[tuple[int, int]]) -> bytes:
+    """Bytes of which some have other values: those at these places, counted round and round."""
+    changed = bytearray(data)
+    for at, value in changes:
+        changed[at % len(changed)] = value
+    return bytes(changed)
 
 
 def seeded(seed: int = 0) -> torch.Generator:

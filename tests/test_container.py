@@ -9,7 +9,7 @@ from compressai_vq.codings import CODINGS
 from compressai_vq.container import MAX_SIDE, Container
 from compressai_vq.errors import CodecError
 
-from .fixtures import properties
+from .fixtures import edited, edits, properties
 from .forgery import forge, leb128, with_checksum
 from .golden_files import check_golden
 
@@ -135,11 +135,26 @@ def test_hostile_headers_with_checksums_that_fit(data: bytes, words: str) -> Non
 @given(st.binary(max_size=60), st.booleans())
 def test_no_bytes_crash_it(tail: bytes, with_magic: bool) -> None:
     data = b"VQ\x11" + tail if with_magic else tail
+    with pytest.raises(CodecError):
+        Container.from_bytes(data)
+
+
+@properties
+@given(containers, edits, st.booleans())
+def test_what_is_read_is_what_is_written(
+    container: Container, changes: list[tuple[int, int]], checked: bool
+) -> None:
+    whole = container.to_bytes()
+    data = edited(whole, changes)
+    if checked:
+        at = len(data) - len(container.payload) - 4
+        data = with_checksum(data[:at], data[at + 4 :])
     try:
-        container = Container.from_bytes(data)
+        found = Container.from_bytes(data)
     except CodecError:
+        assert data != whole
         return
-    assert container.to_bytes() == data
+    assert found.to_bytes() == data
 
 
 @pytest.mark.parametrize(("width", "height", "shape"), [(1, 1, (1, 1)), (17, 32, (2, 2))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from compressai_vq import corpus as module
 from compressai_vq.corpus import BEGUN, FAILED, KEPT, PUBLISHED, Corpus, Worker, events
-from compressai_vq.errors import CodecError
+from compressai_vq.errors import CodecError, CodecWarning
 
 EXPECTED = (CodecError, OSError, MemoryError)
 
@@ -184,6 +185,21 @@ def test_a_file_that_ends_its_workers_is_given_up(tmp_path: Path) -> None:
     assert done["status"] == FAILED
     assert "3 workers ended while they worked on it" in done["text"]
     assert [entry["event"] for entry in events(log)] == [BEGUN] * 3 + [FAILED]
+
+
+def test_all_warnings_of_ours_are_told_and_no_others(tmp_path: Path) -> None:
+    class Doubtful(Copying):
+        def compress_file(self, source: Path) -> bytes:
+            warnings.warn(f"{source}: its colour profile is no good", CodecWarning, stacklevel=2)
+            warnings.warn("of a library", UserWarning, stacklevel=2)
+            return super().compress_file(source)
+
+    (tmp_path / "log").mkdir()
+    source = tmp_path / "a"
+    source.write_bytes(b"a")
+    row = {"job": json.dumps([str(source), str(tmp_path / "a.out")])}
+    done = json.loads(Worker(Doubtful, tmp_path / "log", EXPECTED)(row)["done"])
+    assert done["warnings"] == [f"{source}: its colour profile is no good"]
 
 
 def test_relative_names_are_reported_as_given(

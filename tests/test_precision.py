@@ -8,6 +8,7 @@ import torch
 from compressai_vq import precision
 from compressai_vq.architectures import Mao2024VQGAN, Mao2024VQGANLite
 from compressai_vq.codec import VQGANCodec
+from compressai_vq.errors import CodecError
 from compressai_vq.precision import autocast, for_inference, for_training, prefers_bf16
 
 
@@ -61,6 +62,12 @@ def test_a_region_is_in_bf16_where_the_device_is_fast_at_it(
         assert (x @ x).dtype == (torch.bfloat16 if fast else torch.float32)
     with autocast("cpu", enabled=False):
         assert (x @ x).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "BF16", "", "fp16"])
+def test_other_precisions_are_refused(name: str) -> None:
+    with pytest.raises(CodecError, match=r"unknown precision .*known: auto, fp32, bf16"):
+        for_inference(Mao2024VQGANLite(8), precision=name)
 
 
 def test_codebook_and_frequencies_stay_in_fp32() -> None:

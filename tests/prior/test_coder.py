@@ -14,7 +14,7 @@ from compressai_vq.prior.coder import POSITIONS_AT_ONCE, PriorCoder
 from compressai_vq.prior.order import coding_order
 from compressai_vq.rates import LADDER
 
-from ..fixtures import properties
+from ..fixtures import edited, edits, properties
 from ..golden_files import check_golden
 from .machines import computing
 from .made_up import likely_map, made_up_coder, made_up_network, random_map
@@ -130,10 +130,22 @@ def test_what_cannot_be_coded_is_refused() -> None:
 
 @properties
 @given(rates, st.binary(max_size=80), sides, sides)
-def test_any_bytes_are_a_map_or_an_error(rate: int, data: bytes, height: int, width: int) -> None:
+def test_any_bytes_are_refused(rate: int, data: bytes, height: int, width: int) -> None:
+    with pytest.raises(CodecError):
+        made_up_coder().decode(data, height, width, rate)
+
+
+@properties
+@given(rates, sides, sides, seeds, edits)
+def test_a_stream_with_edits_is_a_map_or_an_error(
+    rate: int, height: int, width: int, seed: int, changes: list[tuple[int, int]]
+) -> None:
+    whole = made_up_coder().encode(random_map(rate, height, width, seed), rate)
+    data = edited(whole, changes)
     try:
         found = made_up_coder().decode(data, height, width, rate)
     except CodecError:
+        assert data != whole
         return
     assert found.shape == (height, width)
     assert found.min() >= 0 and found.max() < LADDER[rate]

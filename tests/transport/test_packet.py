@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import zlib
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from compressai_vq.errors import CodecError
 from compressai_vq.transport.packet import ImageFacts, Packet, image_id
 
-from ..fixtures import properties
+from ..fixtures import edited, edits, properties
 from ..forgery import leb128, with_checksum
 from ..golden_files import check_golden
 
@@ -120,11 +119,22 @@ def test_hostile_headers_with_checksums_that_fit(data: bytes, words: str) -> Non
 def test_no_bytes_crash_it(tail: bytes, checked: bool) -> None:
     data = b"VP\x11" + tail
     if checked and len(tail) > 15:
-        crc = zlib.crc32(data[:15] + data[19:]).to_bytes(4, "big")
-        data = data[:15] + crc + data[19:]
+        data = with_checksum(data[:15], data[19:])
+    with pytest.raises(CodecError):
+        Packet.from_bytes(data)
+
+
+@properties
+@given(edits, st.booleans())
+def test_what_is_read_is_what_is_written(changes: list[tuple[int, int]], checked: bool) -> None:
+    data = edited(PACKET.to_bytes(), changes)
+    if checked:
+        at = len(data) - len(PACKET.payload) - 4
+        data = with_checksum(data[:at], data[at + 4 :])
     try:
         packet = Packet.from_bytes(data)
     except CodecError:
+        assert data != PACKET.to_bytes()
         return
     assert packet.to_bytes() == data
 
