@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 CHANCES = ("loss", "duplicate", "reorder", "corrupt")
+_MOST = 0.2  # seconds
 
 
 class Relay:
@@ -74,9 +75,9 @@ class Relay:
             found.append(heapq.heappop(self._waiting)[2])
         return found
 
-    def wait(self, now: float, most: float = 0.2) -> float:
-        """Seconds until the next one is due, at most so many."""
-        return max(0.0001, min(most, self._waiting[0][0] - now)) if self._waiting else most
+    def wait(self, now: float) -> float:
+        """Seconds until the next one is due, or until signals are looked for again."""
+        return max(0.0001, min(_MOST, self._waiting[0][0] - now)) if self._waiting else _MOST
 
 
 def address(text: str) -> tuple[str, int]:

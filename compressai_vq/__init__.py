@@ -1,7 +1,7 @@
 """A VQGAN image codec for CompressAI.
 
-Importing this package costs next to nothing and imports no other module: it runs at every start
-of Python, from ``compressai_vq.pth``, to make CompressAI list our models (see
+Importing this package costs next to nothing, for it happens at every start of Python, from
+``compressai_vq.pth``: it imports nothing but the hook that makes CompressAI list our models (see
 :mod:`compressai_vq.plugins.autoload`). The names below are imported when first used.
 """
 

@@ -50,8 +50,8 @@ class VQGANCodec(CompressionModel):
         latent_channels: D, the dimension of a codeword.
     """
 
-    max_pixels = 1 << 25
-    """Larger images are refused where files are read and written."""
+    max_pixels: int
+    """Of each architecture.  Larger images are refused where files are read and written."""
 
     whole_positions: int | None = None
     """Index maps of more positions go through the networks in tiles; None: none do."""

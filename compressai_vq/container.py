@@ -122,7 +122,12 @@ def leb128(value: int) -> bytes:
 
 
 def read_leb128(data: bytes, at: int) -> tuple[int, int]:
-    """The number at an offset, and the offset behind it; IndexError at the data's end."""
+    """The number at an offset, and the offset behind it.
+
+    Raises:
+        IndexError: at the data's end.
+        CodecError: when it has surplus bytes or more than 28 bits.
+    """
     value = 0
     for shift in range(0, 28, 7):
         byte = data[at]

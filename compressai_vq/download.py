@@ -16,6 +16,7 @@ from .atomic_file import new_file, write_atomically
 from .errors import CodecError
 
 _CHUNK = 1 << 20
+_TIMEOUT = 60.0  # seconds without a byte, after which a download has failed
 
 
 def fetch_once(
@@ -23,7 +24,6 @@ def fetch_once(
     path: Path,
     validate: Callable[[Path], object],
     progress: bool = True,
-    timeout: float = 60.0,
 ) -> None:
     """Make sure that ``path`` holds what ``url`` gave the first time.
 
@@ -37,7 +37,6 @@ def fetch_once(
         validate: called with the complete file before it is kept; raises
             :class:`CodecError` to refuse it.
         progress: show a bar.
-        timeout: seconds without a byte after which the download has failed.
 
     Raises:
         CodecError: when it cannot be had whole, is refused, or differs from the record.
@@ -51,7 +50,7 @@ def fetch_once(
         path.parent.mkdir(parents=True, exist_ok=True)
         # A name of its own: two processes may be downloading at once.
         handle, part = new_file(path.parent, f"{path.name}.", ".part")
-        digest = _download(url, handle, progress, timeout)
+        digest = _download(url, handle, progress)
         validate(part)
         _check(f"what {url} gives", digest, record)
         os.replace(part, path)
@@ -67,10 +66,13 @@ def fetch_once(
                 os.unlink(part)
 
 
-def _download(url: str, handle: int, progress: bool, timeout: float) -> str:
+def _download(url: str, handle: int, progress: bool) -> str:
     """Write what ``url`` gives to an open file; returns its SHA-256."""
     digest, received = hashlib.sha256(), 0
-    with os.fdopen(handle, "wb") as file, urllib.request.urlopen(url, timeout=timeout) as response:
+    with (
+        os.fdopen(handle, "wb") as file,
+        urllib.request.urlopen(url, timeout=_TIMEOUT) as response,
+    ):
         length = response.headers.get("Content-Length")
         total = int(length) if length else None
         with tqdm(

@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     """Register and evaluate.
 
     Returns:
-        0, or 2 for bad input, with one line on standard error.
+        0, or 2 for bad input and 130 when interrupted, with one line on standard error.
     """
     register()
     if sys.stderr is None:  # some services start programs without

@@ -146,7 +146,7 @@ class FileCodec:
         """The file of the highest quality that has at most ``max_bytes``, and that quality.
 
         Raises:
-            CodecError: when even the lowest quality's file is larger.
+            CodecError: when no quality's file is so small, and as :meth:`compress`.
         """
         smallest = 0
         fits: tuple[bytes, int] | None = None

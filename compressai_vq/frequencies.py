@@ -63,22 +63,22 @@ def integer_weights(log2_frequencies: NDArray[np.float32]) -> NDArray[np.int64]:
     return table[fraction] >> np.minimum(whole, 62)
 
 
-def quantized_frequencies(weights: NDArray[np.int64], precision: int = PRECISION) -> list[int]:
-    """Frequencies of at least 1 that sum to 2 ** precision, in proportion to ``weights``.
+def quantized_frequencies(weights: NDArray[np.int64]) -> list[int]:
+    """Frequencies of at least 1 that sum to 2 ** PRECISION, in proportion to ``weights``.
 
     Symbols too rare for a share of their own get 1, and the others share what is left, by
     largest remainder; of equal remainders the first symbol is served first.
 
     Args:
-        weights: int64 (K,), not negative; all zero stands for all equal.
-        precision: K must be at least 2 and at most 2 ** precision.
+        weights: int64 (K,), not negative, K from 2 to 2 ** PRECISION; all zero stands for all
+            equal.
 
     Raises:
         ValueError: when there are too few or too many symbols.
     """
-    total = 1 << precision
+    total = 1 << PRECISION
     if not 2 <= len(weights) <= total:
-        raise ValueError(f"cannot code {len(weights)} symbols with {precision}-bit frequencies")
+        raise ValueError(f"cannot code {len(weights)} symbols with {PRECISION}-bit frequencies")
     values = [int(w) for w in weights] if weights.any() else [1] * len(weights)
     shared = set(range(len(values)))
     while True:

@@ -120,7 +120,8 @@ def _spool_latents(
 ) -> int:
     """Write the latents of a folder's photographs to a file; returns how many there were.
 
-    Clustering needs all latents twice, and they are too many for memory: 4 MiB a photograph.
+    Clustering reads all latents once for each codebook, and once for their use, and they are too
+    many for memory: 4 MiB a photograph.
     """
     if not folder.is_dir():
         raise CodecError(f"{folder} is not a folder of calibration images")

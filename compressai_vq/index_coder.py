@@ -23,13 +23,11 @@ from torch import Tensor
 
 from .errors import CodecError
 from .frequencies import PRECISION, cumulative, integer_weights, quantized_frequencies
+from .rans_limits import FEWEST_SYMBOLS, with_room
 
 ONE_LEVEL_LIMIT = 2048
 TABLES = ("_quantized_cdf", "_cdf_length", "_offset")
 
-# The encoder's buffer has one 32-bit word for each symbol.  It writes two words and up to one
-# for every second symbol: for fewer than three symbols it can write outside of the buffer.
-_FEWEST_SYMBOLS = 3
 _FILLER = [0, (1 << PRECISION) - 1, 1 << PRECISION, 1 << PRECISION]  # symbol 0 is as good as free
 
 
@@ -193,7 +191,7 @@ class IndexCoder(EntropyModel):
             symbols = [i >> self.low_bits for i in indices]
             contexts += [high + 1 for high in symbols]
             symbols += [i & ((1 << self.low_bits) - 1) for i in indices]
-        missing = max(_FEWEST_SYMBOLS - len(symbols), 0)
+        missing = max(FEWEST_SYMBOLS - len(symbols), 0)
         symbols = symbols + [0] * missing
         contexts += [len(tables[0]) - 1] * missing
         return self.entropy_coder.encode_with_indexes(symbols, contexts, *tables)
@@ -208,9 +206,7 @@ class IndexCoder(EntropyModel):
         from compressai import ans
 
         decoder = ans.RansDecoder()
-        # The coder does not check bounds.  No symbol takes more than one 32-bit word, so
-        # with this much behind it no stream can lead it past the end.
-        decoder.set_stream(string + bytes(4 * (2 if self.low_bits else 1) * count))
+        decoder.set_stream(with_room(string, (2 if self.low_bits else 1) * count))
         indices = decoder.decode_stream([0] * count, *tables)
         if self.low_bits:
             low = decoder.decode_stream([h + 1 for h in indices], *tables)

@@ -61,7 +61,11 @@ class LadderWeights:
         return cls(facts["architecture"], calibration, tensors, fingerprint, decodes)
 
     def save(self, path: Path | str) -> bytes:
-        """Write the file; returns its fingerprint."""
+        """Write the file; returns its fingerprint.
+
+        Raises:
+            CodecError: when it cannot be written.
+        """
         facts = {"architecture": self.architecture, "calibration": self.calibration}
         if self.decodes:
             facts["decodes"] = self.decodes.hex()
@@ -84,6 +88,11 @@ class LadderWeights:
         """Raise CodecError unless these weights are of what something was made with."""
         if architecture != self.architecture:
             raise CodecError(f"made with {architecture}; these weights are {self.architecture}")
+
+    def check_quality(self, quality: int) -> None:
+        """Raise CodecError unless these weights have a quality."""
+        if quality not in self.qualities:
+            raise CodecError(f"these weights have qualities {self.qualities}, not {quality}")
 
     def check_fingerprint(self, fingerprint: bytes) -> None:
         """Raise CodecError unless these are the weights that something was made with.
@@ -118,8 +127,7 @@ class LadderWeights:
         Raises:
             CodecError: when the file has no such quality or its tensors do not fit.
         """
-        if quality not in self.qualities:
-            raise CodecError(f"these weights have qualities {self.qualities}, not {quality}")
+        self.check_quality(quality)
         try:
             return self._codec(quality, shared)
         except (ArithmeticError, KeyError, RuntimeError, TypeError, ValueError) as error:

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,10 +41,14 @@ from .codec import VQGANCodec
 from .errors import CodecError
 from .frequencies import PRECISION
 from .ladder_weights import LadderWeights
+from .networks.channel_norm import EPSILON
 from .networks.grain import PERIOD, grain_channels
+from .networks.lite import LiteDecoder
+from .networks.lite_tiled import decoder_radii
 from .prior.distribution import weights_of
 from .prior.fixed_point import LOGIT_BITS
 from .prior.prior_weights import PriorWeights
+from .rates import STRIDE
 
 FORMAT = 4  # 1: without the decoder's corner; 2: without checksums; 3: without the tables'
 METADATA = "compressai_vq_onnx"
@@ -55,7 +58,6 @@ FILES = ("encoder.onnx", "decoder.onnx", "prior.safetensors", "codec.safetensors
 
 _OPSET = 18
 _IR_VERSION = 10  # of ONNX's file format; the helpers' default may be newer than a runtime reads
-_EPSILON = 1e-5  # torch's layer norm's
 _LARGEST_WEIGHT_BITS = 30
 _ENCODER, _DECODER, _PRIOR, _TABLES = FILES
 
@@ -150,16 +152,9 @@ def decoder_margin(weights: LadderWeights) -> int:
 
     With so many positions around it a part of a map decodes to the same pixels as in the whole.
     """
-    convolutions = {stage: 2 * _depth(weights, f"decoder.{stage}") for stage in _STAGES}
-    return math.ceil(
-        (1 + convolutions["sixteenth"])  # the stem too
-        + convolutions["eighth"] / 2
-        + (convolutions["quarter"] + 1) / 4  # to_half too
-        + 1 / 8  # the head
-    )
-
-
-_STAGES = ("quarter", "eighth", "sixteenth")
+    decoder = weights.codec(weights.qualities[0]).decoder
+    assert isinstance(decoder, LiteDecoder)
+    return -(-sum(decoder_radii(decoder)) // STRIDE)
 
 
 def _depth(weights: LadderWeights, stage: str) -> int:
@@ -258,7 +253,7 @@ class _Graph:
             for part in ("weight", "bias")
         )
         last = self.add("Transpose", x, perm=[0, 2, 3, 1])
-        y = self.add("LayerNormalization", last, scale, shift, axis=-1, epsilon=_EPSILON)
+        y = self.add("LayerNormalization", last, scale, shift, axis=-1, epsilon=EPSILON)
         return self.add("Transpose", self.silu(y), perm=[0, 3, 1, 2])
 
     def silu(self, x: str) -> str:

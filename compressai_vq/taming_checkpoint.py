@@ -11,9 +11,13 @@ from torch import Tensor
 
 from .errors import CodecError
 from .inert_pickle import read_inert
-from .networks.taming import TamingDecoder, TamingEncoder, state_from_taming
+from .networks.taming import (
+    TAMING_PREFIXES,
+    TamingDecoder,
+    TamingEncoder,
+    state_from_taming,
+)
 
-_WANTED = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize.embedding.")
 # Far above any published model; what a damaged file claims is not allocated.
 _LARGEST = {"codebook": 1 << 17, "latent": 4096, "width": 1024}
 
@@ -53,7 +57,7 @@ def read_taming_checkpoint(path: Path) -> dict[str, Tensor]:
 def _safetensors(path: Path) -> dict[str, Tensor]:
     path.open("rb").close()  # its own error for a missing file says too little
     with safetensors.safe_open(path, "pt") as file:
-        names = [name for name in file.keys() if name.startswith(_WANTED)]  # noqa: SIM118
+        names = [name for name in file.keys() if name.startswith(TAMING_PREFIXES)]  # noqa: SIM118
         return {name: file.get_tensor(name) for name in names}
 
 
@@ -68,7 +72,7 @@ def _entries(root: Any) -> dict[str, Any]:
     state = root.get("state_dict", root) if isinstance(root, dict) else None
     if not isinstance(state, dict):
         raise ValueError("it holds no state dict")
-    return {k: v for k, v in state.items() if isinstance(k, str) and k.startswith(_WANTED)}
+    return {k: v for k, v in state.items() if isinstance(k, str) and k.startswith(TAMING_PREFIXES)}
 
 
 def _checked(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -85,6 +85,9 @@ def write_tensors(
             change the order from run to run, and with it the fingerprint.
         facts: fit for JSON.
         tensors: by name.
+
+    Raises:
+        CodecError: when it cannot be written.
     """
     contiguous = {name: value.contiguous() for name, value in tensors.items()}
     data = safetensors.torch.save(contiguous, {key: json.dumps(facts, sort_keys=True)})

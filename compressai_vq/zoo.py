@@ -68,10 +68,14 @@ def mao2024_vqgan(
         progress: show a bar while downloading.
         coding: of the indices, "frequencies" or "prior"; by default by the index prior when
             there is one for these weights.
+        kwargs: of the class, without ``pretrained``.
 
     Raises:
-        ValueError: for another quality or metric.
-        CodecError: when the checkpoint cannot be had; the message says what to do.
+        ValueError: for another quality, metric or coding, and for ``coding="prior"`` without
+            ``pretrained``.
+        TypeError: for ``kwargs`` with ``pretrained``.
+        CodecError: when the checkpoint cannot be had, and for ``coding="prior"`` when there is no
+            prior; the message says what to do.
     """
     return _load("mao2024-vqgan", quality, metric, pretrained, progress, coding, **kwargs)
 
@@ -93,10 +97,12 @@ def mao2024_vqgan_lite(
         progress: unused: nothing is downloaded.
         coding: of the indices, "frequencies" or "prior"; by default by the index prior when
             there is one for these weights.
+        kwargs: of the class, without ``pretrained``.
 
     Raises:
-        ValueError: for another quality, metric or coding.
-        CodecError: for ``coding="prior"`` when there is no prior.
+        ValueError: for another quality, metric or coding, and for ``coding="prior"`` without
+            ``pretrained``.
+        TypeError: for ``kwargs`` with ``pretrained``.
     """
     if not pretrained:
         # As pretrained ones: optimizers and checkpoints of either serve the other.

@@ -15,13 +15,13 @@ from .times import provenance, summary, times
 from .vvc_check import vvc_check
 
 
-def build_report(folder: Path, published: Published | None = None) -> Report:
+def build_report(folder: Path) -> Report:
     """Plots and tables of the results in ``folder/<dataset>/<codec>.json``.
 
     Raises:
         CodecError: when there are no results, or one of the files is not a result file.
     """
-    published = published or Published()
+    published = Published()
     results, trained = load_results(folder), training_notes(folder)
     sections = [
         DatasetSection(

@@ -77,6 +77,5 @@ def asked_qualities(text: str, weights: LadderWeights) -> list[int]:
     except ValueError:
         raise CodecError(f"-q takes numbers such as 1,5,9, not {text!r}") from None
     for quality in asked:
-        if quality not in weights.qualities:
-            raise CodecError(f"these weights have qualities {weights.qualities}, not {quality}")
+        weights.check_quality(quality)
     return asked or weights.qualities

@@ -46,13 +46,12 @@ class RateNorm(nn.Module):
 
     Args:
         channels: C.
-        num_rates: how many rates share the layer.
     """
 
-    def __init__(self, channels: int, num_rates: int = NUM_RATES) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(num_rates, channels))
-        self.bias = nn.Parameter(torch.zeros(num_rates, channels))
+        self.weight = nn.Parameter(torch.ones(NUM_RATES, channels))
+        self.bias = nn.Parameter(torch.zeros(NUM_RATES, channels))
 
     def forward(self, x: Tensor, rate: Rate) -> Tensor:
         """Normalise ``x`` of shape (N, C, H, W); ``rate`` is one rate or one for each of N."""
@@ -119,6 +118,7 @@ class LiteEncoder(nn.Module):
 
     Args:
         latent_channels: D, the dimension of a codeword.
+        depths: blocks at 1/4, 1/8 and 1/16.
     """
 
     def __init__(self, latent_channels: int = 8, depths: tuple[int, int, int] = (1, 2, 2)) -> None:
@@ -152,6 +152,7 @@ class LiteDecoder(nn.Module):
 
     Args:
         latent_channels: D, the dimension of a codeword.
+        depths: blocks at 1/4, 1/8 and 1/16.
         grain_channels: of the field of noise that it paints grain from; 0 for none.
     """
 

@@ -27,13 +27,12 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from ..rates import STRIDE
 from ..tiles import Region, tiles, whole
 from .lite import LiteDecoder, LiteEncoder, Rate
 from .memory_layout import like_weights
 
 Part = Callable[[Region], Tensor]
-
-STRIDE = 16
 
 WHOLE = 1 << 13
 """Maps of up to so many positions at 1/16 (2.1 megapixels) gain nothing from tiles."""

@@ -45,6 +45,8 @@ _PREFIXES = {
     "post_quant_conv.": "decoder.post_quant_conv.",
     "quantize.embedding.": "codebook.",
 }
+TAMING_PREFIXES = tuple(_PREFIXES)
+"""Of the names in taming's checkpoints that :func:`state_from_taming` takes."""
 
 
 class _Level(nn.Module):

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ..errors import CodecError
 from ..frequencies import PRECISION
+from ..rans_limits import FEWEST_SYMBOLS, with_room
 from .bands import hidden_bands, in_one_band
 from .distribution import cumulative_rows, low_bits, weights_of
 from .network import PriorNetwork
@@ -39,9 +40,6 @@ _SYMBOLS_AT_ONCE = 1 << 16  # as lists of numbers, which take some hundred bytes
 # at most 2^-15 of the coder's state for a symbol, of which a position has one or two.
 _SPARED_BITS = 2**-12
 
-# The encoder's buffer has one 32-bit word for each symbol.  It writes two words and up to one
-# for every second symbol: for fewer than three symbols it can write outside of the buffer.
-_FEWEST_SYMBOLS = 3
 _FILLER = (0, _TOTAL - 1)  # as good as free
 
 
@@ -68,6 +66,7 @@ class PriorCoder:
 
         Raises:
             ValueError: for an empty map and for indices that are not in [0, K).
+            CodecError: for a rate that the network does not have.
         """
         return _write(torch.cat(list(self._intervals(indices, rate)), 1))
 
@@ -114,9 +113,7 @@ class PriorCoder:
             raise CodecError(f"index stream of {len(string)} bytes is damaged")
         low = low_bits(size)
         decoder = ans.RansDecoder()
-        # The coder does not check bounds.  No symbol takes more than one 32-bit word, so
-        # with this much behind it no stream can lead it past the end.
-        decoder.set_stream(string + bytes(4 * (2 if low else 1) * height * width))
+        decoder.set_stream(with_room(string, (2 if low else 1) * height * width))
         known = torch.full((height * width,), size, device=self.network.device)
         intervals: list[Tensor] = []
         bits = 0.0
@@ -224,7 +221,7 @@ def _write(intervals: Tensor) -> bytes:
     symbols with its own as the middle one, and no long rows are handed over.
     """
     coder = ans.BufferedRansEncoder()
-    missing = max(_FEWEST_SYMBOLS - intervals.shape[1], 0)
+    missing = max(FEWEST_SYMBOLS - intervals.shape[1], 0)
     fillers = torch.tensor([_FILLER] * missing).view(-1, 2).t().to(intervals)
     for part in torch.cat([intervals, fillers], 1).split(_SYMBOLS_AT_ONCE, 1):
         rows = [(0, start, end, _TOTAL, _TOTAL) for start, end in part.t().tolist()]

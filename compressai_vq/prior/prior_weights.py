@@ -62,7 +62,11 @@ class PriorWeights:
         return cls(network, codec, fingerprint)
 
     def save(self, path: Path | str) -> bytes:
-        """Write the file; returns its fingerprint."""
+        """Write the file; returns its fingerprint.
+
+        Raises:
+            CodecError: when it cannot be written.
+        """
         facts = {"format": FORMAT, "codec": self.codec.hex()}
         return write_tensors(path, _METADATA, facts, tensors_of(self.network))
 

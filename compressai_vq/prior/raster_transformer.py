@@ -162,7 +162,11 @@ class RasterTransformer:
         return cls(gpt, quality, codec, fingerprint)
 
     def save(self, path: Path) -> bytes:
-        """Write the file, in fp16; returns its fingerprint."""
+        """Write the file, in fp16; returns its fingerprint.
+
+        Raises:
+            CodecError: when it cannot be written.
+        """
         facts = {
             "format": FORMAT,
             "codec": self.codec.hex(),

@@ -30,6 +30,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 _CHANNELS = (64, 128, 256, 512)  # of VGG16's relu1_2, relu2_2, relu3_3, relu4_3
 _STRIDES = (2, 2, 1, 1)
+_WIDTH = 48  # channels of a head
 _LARGEST = 100.0  # of the adaptive weight
 
 
@@ -39,21 +40,18 @@ class Adversary(nn.Module):
     Args:
         fabric: the processes that share the discriminator; this one alone when left out.
         learning_rate: of the discriminator.
-        width: channels of a head.
     """
 
-    def __init__(
-        self, fabric: Fabric | None = None, learning_rate: float = 2e-4, width: int = 48
-    ) -> None:
+    def __init__(self, fabric: Fabric | None = None, learning_rate: float = 2e-4) -> None:
         super().__init__()
         self.fabric = fabric
         self.heads = nn.ModuleList(
             nn.Sequential(
-                spectral_norm(nn.Conv2d(channels, width, 1)),
+                spectral_norm(nn.Conv2d(channels, _WIDTH, 1)),
                 nn.LeakyReLU(0.2),
-                spectral_norm(nn.Conv2d(width, width, 3, stride, 1)),
+                spectral_norm(nn.Conv2d(_WIDTH, _WIDTH, 3, stride, 1)),
                 nn.LeakyReLU(0.2),
-                spectral_norm(nn.Conv2d(width, 1, 1)),
+                spectral_norm(nn.Conv2d(_WIDTH, 1, 1)),
             )
             for channels, stride in zip(_CHANNELS, _STRIDES, strict=True)
         )

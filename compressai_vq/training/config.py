@@ -16,7 +16,7 @@ PACKAGED = Path(__file__).parent / "configs"
 
 _SMALLEST_SURROUNDED = 64  # pixels; a smaller photograph has little to mirror
 
-_SMALLEST_OF_ALEXNET = 64  # pixels, of which some random crops inside have 44
+_SMALLEST_OF_ALEXNET = 64  # pixels, of which some random crops inside have 39
 _SMALLEST_OF_VGG16 = 16  # pixels, which its four poolings leave one of
 
 TRAINABLE = ("all", "codebook", "encoder")

@@ -30,13 +30,14 @@ from .stages import STAGES, ClusterConfig, model_of, state_of_weights
 from .state_file import load_state
 from .usage import count_usage
 
+_COUNTED = 2000  # photographs, or a few more
+
 
 def export(
     runs: Path,
     data: list[str],
     output: Path,
     stage: str | None = None,
-    pictures: int = 2000,
     start: Path | None = None,
     blend: float = 1.0,
 ) -> LadderWeights:
@@ -47,7 +48,6 @@ def export(
         data: the training photographs, folders or tars.
         output: safetensors file; ``.json`` beside it tells where the weights come from.
         stage: which one is exported; the last that was run when left out.
-        pictures: how many photographs are counted on.
         start: the weights file that the stage started from, if it did: what is known of it is
             kept, and where the encoder alone was trained, everything else comes from it.
         blend: share of the trained weights, above 0 and at most 1; the rest is ``start``'s.  What
@@ -83,7 +83,7 @@ def export(
         return weights
     model = model_of(average, 0.0)
     photographs = load_photographs(data, 16)
-    photographs = photographs[:: max(1, len(photographs) // pictures)]
+    photographs = photographs[:: max(1, len(photographs) // _COUNTED)]
     tensors: dict[str, Tensor] = {}
     for name, value in average.items():
         if name.startswith(("encoder.", "decoder.")):

@@ -34,6 +34,7 @@ from ..ladder_weights import LadderWeights
 from ..precision import autocast
 from ..pretrained import pretrained_weights
 from ..prior.raster_transformer import GPT, RasterTransformer, logits_at, new_gpt
+from ..rates import STRIDE
 from .exit_code import exit_code
 from .log import append_row, last_row
 from .optimizer import take_step
@@ -46,7 +47,6 @@ from .state_file import load_state, save_state
 from .threads import use_threads
 
 _ARCHITECTURE = "mao2024-vqgan-lite"
-_STRIDE = 16  # pixels of an index
 _TABLE_SCALE = 0.05  # standard deviation of the tables at the start
 
 
@@ -306,8 +306,7 @@ def index_maps(weights: LadderWeights, quality: int) -> IndexMaps:
     Raises:
         CodecError: when the weights have no such quality.
     """
-    if quality not in weights.qualities:
-        raise CodecError(f"these weights have qualities {weights.qualities}, not {quality}")
+    weights.check_quality(quality)
     others = {f".{q}" for q in weights.qualities if q != quality}
     tensors = {
         name: value
@@ -355,10 +354,10 @@ def _run(arguments: argparse.Namespace) -> None:
         raise CodecError("--layers and --width must be at least 1")
     if config.heads < 1 or config.width % config.heads:
         raise CodecError(f"{config.heads} heads cannot share {config.width} channels")
-    if config.crop % _STRIDE or config.crop < config.window * _STRIDE:
+    if config.crop % STRIDE or config.crop < config.window * STRIDE:
         raise CodecError(
-            f"--crop must be a multiple of {_STRIDE} and hold a window of "
-            f"{config.window * _STRIDE} pixels"
+            f"--crop must be a multiple of {STRIDE} and hold a window of "
+            f"{config.window * STRIDE} pixels"
         )
     if arguments.weights:
         weights = LadderWeights.load(arguments.weights)

@@ -40,9 +40,9 @@ from .state_file import load_state, save_state
 from .validation import Validation
 
 
-def single_process(accelerator: str = "cpu") -> Fabric:
-    """Fabric on one device, in bf16 where tensors meet and the device is fast at it."""
-    return Fabric(accelerator=accelerator, devices=1, precision=for_training(accelerator))
+def single_process() -> Fabric:
+    """Fabric on the CPU alone, in bf16 where tensors meet and it is fast at that."""
+    return Fabric(accelerator="cpu", devices=1, precision=for_training("cpu"))
 
 
 def check_batch(batch: int, fabric: Fabric) -> None:
@@ -70,7 +70,9 @@ class TrainingRun:
             the record; empty where it starts from the stage before.
 
     Raises:
-        CodecError: when the batch cannot be dealt out evenly to the processes.
+        CodecError: when the batch cannot be dealt out evenly to the processes, and when there is a
+            state in the folder that cannot be gone on from: damaged, or of other settings or
+            weights.
     """
 
     def __init__(

@@ -8,18 +8,28 @@ from torch import Tensor
 from ..networks.convolution import wants_default_layout
 from ..networks.memory_layout import channels_last, like_weights
 from ..precision import autocast, prefers_bf16
+from ..rates import STRIDE
 from .ladder import Ladder
 
 
 @torch.no_grad()
 def count_usage(model: Ladder, photographs: list[Tensor]) -> dict[int, Tensor]:
-    """How often each codeword of each rate is used, by rate."""
+    """How often each codeword of each rate is used.
+
+    Args:
+        model: put into evaluation, and laid out in memory as is fastest.
+        photographs: uint8 (3, H, W), of at least 16 pixels a side; what is above a multiple of 16
+            is left out.
+
+    Returns:
+        By rate, fp32 (K,).
+    """
     model = model.eval()
     if prefers_bf16("cpu") or not wants_default_layout(model.encoder):
         channels_last(model)
     counts = {rate: torch.zeros(len(model.codebook(rate).weight)) for rate in model.rates}
     for picture in photographs:
-        height, width = (side // 16 * 16 for side in picture.shape[1:])
+        height, width = (side // STRIDE * STRIDE for side in picture.shape[1:])
         x = picture[None, :, :height, :width].float().div(127.5).sub(1.0)
         x = like_weights(x, model.encoder)
         for rate, total in counts.items():

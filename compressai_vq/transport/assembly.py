@@ -102,8 +102,7 @@ def check_weights(facts: ImageFacts, codec: FileCodec) -> None:
     ours = codec.weights
     ours.check_architecture(facts.architecture)
     ours.check_fingerprint(facts.fingerprint)
-    if facts.quality not in ours.qualities:
-        raise CodecError(f"these weights have qualities {ours.qualities}, not {facts.quality}")
+    ours.check_quality(facts.quality)
 
 
 @functools.lru_cache(maxsize=64)

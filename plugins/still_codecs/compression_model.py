@@ -6,10 +6,10 @@
     2 bytes    width, big-endian
     2 bytes    height, big-endian
     LEB128 x 2 rows and columns of what the model calls "shape"
-    LEB128 x n lengths of the model's strings; n is the model's
+    LEB128 x 2 lengths of the model's strings
                the strings
 
-That is 12 bytes or so for two strings. CompressAI's own example codec writes 27, and its
+That is 12 bytes or so. CompressAI's own example codec writes 27, and its
 ``eval_model`` counts none. There is no checksum, and CompressAI's range decoder does not check
 bounds: these files are for measuring, not for strangers' input.
 """
@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compressai_vq.container import leb128
+from compressai_vq.container import leb128, read_leb128
 from compressai_vq.errors import CodecError
 from compressai_vq.picture import from_unit, to_unit
 from compressai_vq.pixel_range import pad_to_stride
@@ -32,6 +32,7 @@ from .still_picture import StillPictureCodec
 
 PADDING = 64
 _MAX_SIDE = 0xFFFF
+_STRINGS = 2  # of models with a hyperprior
 
 
 class CompressionModelCodec(StillPictureCodec):
@@ -40,7 +41,6 @@ class CompressionModelCodec(StillPictureCodec):
     Args:
         models: quality, 0 to 255, to what makes its ``compressai.models.CompressionModel``;
             called when the quality is first used. Qualities rise with the rate.
-        strings: how many lists of strings the model's ``compress`` gives.
         label: for people.
         description: which weights.
     """
@@ -54,7 +54,6 @@ class CompressionModelCodec(StillPictureCodec):
         models: Mapping[int, Callable[[], Any]],
         label: str,
         description: str,
-        strings: int = 2,
     ) -> None:
         self.qualities = sorted(models)
         self.label = label
@@ -62,7 +61,6 @@ class CompressionModelCodec(StillPictureCodec):
             f"{description}; fp32, padded to multiples of {PADDING} by repeating the edge; sizes "
             "are of complete files"
         )
-        self._strings = strings
         self._makers = models
         self._model = functools.cache(self._ready_model)
 
@@ -93,8 +91,8 @@ class CompressionModelCodec(StillPictureCodec):
             raise CodecError(f"{width}x{height}: sides are at most {_MAX_SIDE}")
         out = model.compress(pad_to_stride(to_unit(picture), PADDING))
         strings = [one for (one,) in out["strings"]]
-        if len(strings) != self._strings:
-            raise CodecError(f"{self.label} gave {len(strings)} strings, not {self._strings}")
+        if len(strings) != _STRINGS:
+            raise CodecError(f"{self.label} gave {len(strings)} strings, not {_STRINGS}")
         header = bytes([quality]) + width.to_bytes(2, "big") + height.to_bytes(2, "big")
         numbers = [*out["shape"], *map(len, strings)]
         return header + b"".join(map(leb128, numbers)) + b"".join(strings)
@@ -110,8 +108,8 @@ class CompressionModelCodec(StillPictureCodec):
         at = 5
         try:
             quality = data[0]
-            while len(numbers) < 2 + self._strings:
-                number, at = _read_leb128(data, at)
+            while len(numbers) < 2 + _STRINGS:
+                number, at = read_leb128(data, at)
                 numbers.append(number)
         except IndexError:
             raise CodecError("the file is truncated: its header is not whole") from None
@@ -125,13 +123,4 @@ class CompressionModelCodec(StillPictureCodec):
             strings.append([data[at : at + length]])
             at += length
         out = model.decompress(strings, torch.Size((rows, columns)))
-        return from_unit(out["x_hat"].clamp(0, 1))[:, :height, :width]
-
-
-def _read_leb128(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while data[at] & 0x80:
-        value |= (data[at] & 0x7F) << shift
-        shift += 7
-        at += 1
-    return value | data[at] << shift, at + 1
+        return from_unit(out["x_hat"])[:, :height, :width]

@@ -48,9 +48,8 @@ def ended(
     (folder / "slow.py").write_text(SLOW)
     (folder / "started.py").write_text(STARTED)
 
-    def prepare() -> None:
-        if ignored:
-            signal.signal(number, signal.SIG_IGN)
+    def prepare() -> None:  # whatever these tests were started with, as by nohup
+        signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
 
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(folder)))}
     with subprocess.Popen(

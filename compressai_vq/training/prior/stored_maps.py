@@ -52,7 +52,7 @@ class StoredMaps:
     ) -> None:
         self.rates = maps.rates
         self._views = []
-        photographs = _digest(pictures) if views else ""
+        photographs = _digest(pictures)
         for view in range(views):
             path = folder / f"views-{view}.pt"
             enlarged = zoom if view % 2 else 1.0
