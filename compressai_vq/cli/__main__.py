@@ -15,7 +15,7 @@ from ..argument_parser import ArgumentParser
 from ..errors import CodecWarning
 from . import quick_start
 from .jobs import EXPECTED, one_line
-from .signals import INTERRUPTED, end_cleanly
+from .signals import INTERRUPTED, end_anyhow, end_cleanly
 from .standard_streams import printing, remark, silence
 
 _MODULES = {
@@ -54,7 +54,8 @@ def main(argv: list[str] | None = None) -> int:
         0 when all went well, 2 for bad input (one line a problem on standard error), 130
         when interrupted.
     """
-    if argv is None:  # a process of our own
+    own = argv is None  # process
+    if argv is None:
         argv = sys.argv[1:]
         quick_start.begin()
         end_cleanly()
@@ -82,6 +83,9 @@ def main(argv: list[str] | None = None) -> int:
     except (*EXPECTED, ImportError) as error:  # the latter where libraries do not fit in memory
         remark(f"error: {one_line(error)}")
         return 2
+    finally:
+        if own:
+            end_anyhow()
 
 
 if __name__ == "__main__":

@@ -36,6 +36,14 @@ def end_cleanly() -> None:
             signal.signal(number, _end)
 
 
+def end_anyhow() -> None:
+    """Undo :func:`end_cleanly`: the work is done, and while Python ends exceptions are printed."""
+    for name in ENDING:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is _end:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _end(number: int, frame: FrameType | None) -> None:
     if _importing(frame):
         if threading.active_count() == 1:

@@ -18,8 +18,10 @@ pytestmark = [
 ROOT = Path(__file__).resolve().parents[2]
 STARTED = """
 import signal, sys, threading, time
-from compressai_vq.cli.signals import end_cleanly
+from compressai_vq.cli.signals import end_anyhow, end_cleanly
 end_cleanly()
+if "done" in sys.argv:
+    end_anyhow()
 if "busy" in sys.argv:
     threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
 if "imports" in sys.argv:
@@ -90,6 +92,12 @@ def test_at_work_it_is_an_exception(tmp_path: Path, number: signal.Signals) -> N
     code, out, err = ended(tmp_path, number)
     assert (code, out) == (ENDED[number], "ready\n")
     assert ("KeyboardInterrupt" in err) == (number == signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", ENDED)
+def test_when_all_is_done_nothing_is_printed(tmp_path: Path, number: signal.Signals) -> None:
+    code, out, err = ended(tmp_path, number, "done")
+    assert (code, out, err) == (-number, "ready\n", "")
 
 
 def test_what_is_ignored_stays_so(tmp_path: Path) -> None:
