@@ -50,13 +50,21 @@ def _end(number: int, frame: FrameType | None) -> None:
             if number == signal.SIGINT:
                 remark(INTERRUPTED)
             os._exit(128 + number)
-        again = threading.Timer(_AGAIN, signal.raise_signal, [number])
+        again = threading.Timer(_AGAIN, _send, [number])
         again.daemon = True
         again.start()
         return
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
+
+
+def _send(number: int) -> None:
+    """Have the main thread get a signal; where it waits for something, it waits no longer."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        signal.raise_signal(number)
 
 
 def _importing(frame: FrameType | None) -> bool:
