@@ -98,6 +98,22 @@ def hook() -> str:
     )
 
 
+def side_by_side() -> str:
+    """What is said below the first picture."""
+    report = _load("side-by-side.json")
+    names = ", ".join(image["name"].rpartition(".")[0] for image in report["images"])
+    sizes = {
+        key: ", ".join(str(image[key]) for image in report["images"])
+        for key in ("other", "ours", "refined")
+    }
+    return (
+        f"Evenly spaced images of Kodak ({names}): originals, VVC (libvvenc) in {sizes['other']} "
+        f"bytes, and ours at quality {report['quality']} in {sizes['ours']} bytes and, with "
+        f"`--refine`, in {sizes['refined']}. Weights `{report['fingerprint'][:16]}`, prior "
+        f"`{report['prior'][:16]}`, {report['machine']['cpu']}."
+    )
+
+
 def fuzz() -> str:
     """The sentence on the fuzz run."""
     report = _load("fuzz.json")
@@ -266,6 +282,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "kodak": kodak,
     "speed": speed,
     "hook": hook,
+    "side_by_side": side_by_side,
     "fuzz": fuzz,
     "training": training,
     "ablations": ablations,

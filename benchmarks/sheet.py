@@ -10,8 +10,11 @@ those that ``benchmarks.compare`` has left.
 
 from __future__ import annotations
 
+import functools
 import io
+import itertools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -30,8 +33,11 @@ from compressai_vq.pretrained import pretrained_weights
 QUALITIES = (1, 5, 9)
 IMAGES = 8
 
+Tile = tuple[Tensor, str]
+"""A picture, uint8 (3, H, W), and its caption."""
 
-def tiles_of(path: Path, codec: FileCodec, files: Path | None = None) -> list[tuple[Tensor, str]]:
+
+def tiles_of(path: Path, codec: FileCodec, files: Path | None = None) -> list[Tile]:
     """An original and its reconstructions, of files that there are or new ones, with captions."""
     picture = read_picture(path, codec.max_pixels)
     pixels = picture.shape[1] * picture.shape[2]
@@ -54,16 +60,26 @@ def wide(picture: Tensor) -> Tensor:
     return picture[:, top : top + kept]
 
 
-def write_sheet(path: Path, tiles: list[tuple[Tensor, str]], columns: int, width: int) -> None:
-    """Write a JPEG of captioned pictures, scaled down to a width in pixels where they are wider.
+def draw(
+    output: Path, folder: Path, count: int, row: Callable[[Path], list[Tile]], width: int
+) -> None:
+    """Write a JPEG with a row of captioned pictures for each of some images.
+
+    Args:
+        output: the file to write.
+        folder: of images, of which those are taken that divide it evenly.
+        count: how many.
+        row: what is shown of an image.
+        width: in pixels, to which wider pictures are scaled down.
 
     Raises:
-        CodecError: when the file cannot be written.
+        CodecError: when an image cannot be read, or the file not be written.
     """
-    sheet = contact_sheet(tiles, columns=columns, width=width)
+    rows = [row(path) for path in chosen(images_of(folder), count)]
+    sheet = contact_sheet(list(itertools.chain(*rows)), columns=len(rows[0]), width=width)
     buffer = io.BytesIO()
     Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=88)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(output, buffer.getvalue())
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -77,12 +93,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         check_folder_of(arguments.output)
         codec = FileCodec(pretrained_weights("mao2024-vqgan-lite"))
-        tiles = [
-            tile
-            for path in chosen(images_of(arguments.folder), IMAGES)
-            for tile in tiles_of(path, codec, arguments.files)
-        ]
-        write_sheet(arguments.output, tiles, 1 + len(QUALITIES), arguments.width)
+        row = functools.partial(tiles_of, codec=codec, files=arguments.files)
+        draw(arguments.output, arguments.folder, IMAGES, row, arguments.width)
     except (CodecError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -39,6 +39,7 @@ from compressai_vq.machine import describe_machine
 from compressai_vq.networks.winograd import pays
 from compressai_vq.picture import from_unit, read_picture, to_unit, write_picture
 from compressai_vq.precision import for_inference
+from compressai_vq.precision_names import PRECISIONS
 from compressai_vq.pretrained import pretrained_weights
 
 SIZE = (512, 768)
@@ -83,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--without", default="", help="contestants to leave out, such as vvc")
     parser.add_argument(
         "--precision",
-        choices=["auto", "fp32", "bf16"],
+        choices=PRECISIONS,
         default="auto",
         help="of our networks (default: what is fast on this CPU)",
     )

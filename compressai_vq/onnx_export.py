@@ -147,14 +147,13 @@ def decoder_model(weights: LadderWeights) -> bytes:
     )
 
 
-def decoder_margin(weights: LadderWeights) -> int:
+def decoder_margin(codec: VQGANCodec) -> int:
     """How many latent positions away a pixel can still depend on one: its reach, rounded up.
 
     With so many positions around it a part of a map decodes to the same pixels as in the whole.
     """
-    decoder = weights.codec(weights.qualities[0]).decoder
-    assert isinstance(decoder, LiteDecoder)
-    return -(-sum(decoder_radii(decoder)) // STRIDE)
+    assert isinstance(codec.decoder, LiteDecoder)
+    return -(-sum(decoder_radii(codec.decoder)) // STRIDE)
 
 
 def _depth(weights: LadderWeights, stage: str) -> int:
@@ -176,13 +175,14 @@ def _tables(
         shares = codec.index_coder.probabilities * (1 << PRECISION)
         tensors[f"codebooks.{quality}"] = codec.codebook.weight.detach().float().contiguous()
         tensors[f"frequencies.{quality}"] = shares.to(torch.int32)
+    any_codec = next(iter(codecs.values()))
     facts = {
         "format": FORMAT,
         "architecture": weights.architecture,
         "fingerprint": weights.image_fingerprint.hex(),
         "prior": None if prior is None else prior.joint_fingerprint.hex(),
-        "margin": decoder_margin(weights),
-        "max_pixels": next(iter(codecs.values())).max_pixels,
+        "margin": decoder_margin(any_codec),
+        "max_pixels": any_codec.max_pixels,
     }
     data = safetensors.torch.save(tensors)
     numbers = data[8 + int.from_bytes(data[:8], "little") :]  # which lie alike with the facts

@@ -11,8 +11,7 @@ from .errors import CodecError
 from .networks import winograd
 from .networks.convolution import wants_default_layout
 from .networks.memory_layout import channels_last
-
-PRECISIONS = ("auto", "fp32", "bf16")
+from .precision_names import PRECISIONS
 
 
 def has_fast_bf16() -> bool:

@@ -156,7 +156,7 @@ def test_networks_are_stored_as_in_the_weights_file() -> None:
 
 
 def test_nothing_beyond_the_margin_counts(decoder: Any) -> None:
-    margin = decoder_margin(lively_weights())
+    margin = decoder_margin(lively_weights().codec(5))
     codewords = torch.randn(1, DIMENSIONS, 2, margin + 3, generator=seeded())
     whole = run(decoder, codewords, 4)
     for missing in (1, 2):

@@ -67,22 +67,21 @@ def run(arguments: argparse.Namespace) -> int:
     finished = _finished_rows(arguments, codec, metrics)
     rows: list[dict[str, Any]] = []
     failed = 0
-    bar = tqdm(total=len(paths) * len(qualities), disable=not sys.stderr.isatty(), unit="file")
-    for path in paths:
-        try:
-            measured = []
-            for row in _measure(path, codec, qualities, metrics, finished):
-                measured.append(row)
-                bar.update()
-            rows += measured  # means at all qualities are over the same images
-        except RowsNotKept:
-            bar.close()
-            raise
-        except jobs.EXPECTED as error:
-            failed += 1
-            text = jobs.with_name(path, jobs.one_line(error))
-            remark(f"error: {text}")
-    bar.close()
+    total = len(paths) * len(qualities)
+    with tqdm(total=total, disable=not sys.stderr.isatty(), unit="file") as bar:
+        for path in paths:
+            try:
+                measured = []
+                for row in _measure(path, codec, qualities, metrics, finished):
+                    measured.append(row)
+                    bar.update()
+                rows += measured  # means at all qualities are over the same images
+            except RowsNotKept:
+                raise
+            except jobs.EXPECTED as error:
+                failed += 1
+                text = jobs.with_name(path, jobs.one_line(error))
+                remark(f"error: {text}")
     if not rows:
         return 2
     results = averages(rows)

@@ -20,6 +20,7 @@ from ..codings import CODINGS
 from ..errors import CodecError
 from ..folder_search import files_in
 from ..pipeline import MOST_WORKERS, Outcome, in_order, worker_count
+from ..precision_names import PRECISIONS
 from .path_arguments import FileOrFolder, any_path, stored_path
 from .standard_streams import STANDARD, say, told
 
@@ -86,7 +87,7 @@ def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", type=stored_path, metavar="FILE", help="safetensors file (default: the zoo's)"
     )
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
-    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     parser.add_argument(
         "--prior", type=stored_path, metavar="FILE",
         help="index prior of these weights (default: the package's, if it has one)",

@@ -23,9 +23,10 @@ def keep_packets(packets: list[bytes], output: Path) -> Path | None:
     Returns:
         The folder; None where it cannot be made.
     """
-    for parent in (output.parent, Path(tempfile.gettempdir())):
+    prefix = f"{output.stem[:16]}-packets-".lstrip("-")  # no option's
+    for parent in (output.parent.absolute(), Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError, CodecError), contextlib.ExitStack() as undone:
-            folder = Path(tempfile.mkdtemp(prefix=f"{output.stem[:16]}-packets-", dir=parent))
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
             undone.callback(shutil.rmtree, folder, ignore_errors=True)
             named = enumerate(dict.fromkeys(packets))
             write_together({folder / f"{n:05}{ENDING}": packet for n, packet in named})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 from typing import Any
 
 from ..errors import CodecError
@@ -58,6 +59,6 @@ def run(arguments: argparse.Namespace) -> int:
         if kept is None:
             raise
         raise CodecError(
-            f"{jobs.one_line(error)}; what arrived is kept: compressai-vq depacketize {kept} "
-            "-o FILE.png"
+            f"{jobs.one_line(error)}; what arrived is kept: compressai-vq depacketize "
+            f"{shlex.quote(str(kept))} -o FILE.png"
         ) from error

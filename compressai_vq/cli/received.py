@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,8 +62,7 @@ def check_outputs(arguments: argparse.Namespace) -> None:
     for path in outputs:
         if path == STANDARD:
             if path is arguments.output:
-                if sys.stdout is None:
-                    raise CodecError("-: there is no standard output")
+                standard_streams.check_standard_output()
                 continue
             raise CodecError("only the picture can go to standard output: name the other a file")
         check_ending(path)

@@ -51,14 +51,19 @@ def write(path: Path, data: bytes, force: bool = False) -> None:
         elif not write_once(path, data, path.name[:16]):
             raise CodecError(f"{path} exists by now; --force overwrites it")
         return
-    if sys.stdout is None:
-        raise CodecError("-: there is no standard output")
+    check_standard_output()
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
         silence(sys.stdout)
         raise CodecError(f"-: standard output: {error.strerror}") from error
+
+
+def check_standard_output() -> None:
+    """Raise CodecError where there is none."""
+    if sys.stdout is None:
+        raise CodecError("-: there is no standard output")
 
 
 def write_picture(path: Path, picture: Tensor, force: bool = False) -> None:

@@ -96,8 +96,10 @@ class PriorNetwork:
         return {rate: len(head.weight) for rate, head in self.heads.items()}
 
     def to(self, device: str | torch.device) -> PriorNetwork:
-        """The network on a device; it computes the same integers there."""
+        """The network on a device, itself where it is there; it computes the same integers."""
         device = torch.device(device)
+        if device == self.device:
+            return self
         blocks = [Block(b.gather.to(device), b.mix.to(device)) for b in self.blocks]
         heads = {rate: head.to(device) for rate, head in self.heads.items()}
         moved = PriorNetwork(self.embeddings, blocks, heads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from benchmarks import side_by_side
 from benchmarks.codecs import REFINED
-from benchmarks.side_by_side import main, no_smaller, row_of
+from benchmarks.side_by_side import Comparison, main, no_smaller
 from compressai_vq.errors import CodecError
 from compressai_vq.picture import write_picture
 from plugins.still_codecs.still_picture import StillPictureCodec
@@ -54,10 +55,12 @@ def test_no_file_is_large_enough() -> None:
 
 def test_a_row(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", photograph(40, 60))
-    pictures, captions = zip(*row_of(tmp_path / "a.png", 5, OURS, REFINES, OTHER), strict=True)
+    comparison = Comparison(5, OURS, REFINES, OTHER)
+    pictures, captions = zip(*comparison.row(tmp_path / "a.png"), strict=True)
     assert captions == ("a", "VVC: 100 bytes", "ours: 80 bytes", "ours, --refine: 95 bytes")
     assert torch.equal(pictures[0], photograph(40, 60))
     assert [int(picture.max()) for picture in pictures[1:]] == [10, 20, 30]
+    assert comparison.images == [{"name": "a.png", "other": 100, "ours": 80, "refined": 95}]
 
 
 def test_three_images_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,11 +71,14 @@ def test_three_images_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     target = tmp_path / "out" / "sheet.jpg"
     assert main([str(tmp_path), "-o", str(target), "--width", "60"]) == 0
     with Image.open(target) as sheet:
-        assert sheet.height >= 3 * 40
+        assert sheet.height >= 3 * 40 and sheet.width >= 4 * 60
+    report = json.loads(target.with_suffix(".json").read_text())
+    assert [image["name"] for image in report["images"]] == ["1.png", "3.png", "5.png"]
+    assert (report["quality"], report["other"]) == (5, "a stand-in")
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "sheet.jpg"
     assert main([str(tmp_path / "none"), "-o", str(target)]) == 2
     assert "none" in capsys.readouterr().err
-    assert not target.exists()
+    assert not target.exists() and not target.with_suffix(".json").exists()

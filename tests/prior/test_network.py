@@ -149,6 +149,12 @@ def test_gpu() -> None:
     assert torch.equal(hidden.cpu(), wanted[0]) and torch.equal(logits.cpu(), wanted[1])
 
 
+def test_on_its_own_device_it_is_itself() -> None:
+    """All qualities of a file codec share what it has kept."""
+    network = made_up_network()
+    assert network.to("cpu") is network
+
+
 def test_a_position_sees_its_surroundings_only() -> None:
     one = maps(1, 20, 20)
     other = one.clone()
